@@ -1,0 +1,78 @@
+"""The errors of Kizami: one root, one child for each thing the caller does next.
+
+::
+
+    KizamiError                     70  a bug: report it
+    ├── ConfigurationError          78  correct the configuration or the command
+    ├── DataError                   65  correct the data; nothing was published
+    ├── UnavailableError            69  try again later: store, source or Ray are away
+    │   └── CommitStateUnknownError 69  the answer to a commit was lost: the next run finds out and finishes it
+    ├── LockHeldError               75  somebody else is running
+    ├── LockLostError               75  somebody else took over; this run published nothing
+    └── InterruptedRunError    130/143  a signal ended the run; start it again
+
+Every message is one line that names what, where and what to do. ``exit_code`` follows sysexits(3).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class KizamiError(Exception):
+    """Root of all errors Kizami raises on purpose."""
+
+    exit_code: ClassVar[int] = 70
+
+
+class ConfigurationError(KizamiError):
+    """The configuration or the command asks for something that does not exist or makes no sense."""
+
+    exit_code = 78
+
+
+class DataError(KizamiError):
+    """The data does not allow to go on: a truncated file, an empty corpus, a closed gate. Nothing was published."""
+
+    exit_code = 65
+
+
+class UnavailableError(KizamiError):
+    """The store, the source or Ray did not answer, after retries."""
+
+    exit_code = 69
+
+
+class CommitStateUnknownError(UnavailableError):
+    """A commit was sent and its answer lost for good: it may or may not be in effect.
+
+    Whoever takes the lock next reads ``head.json`` and finishes the commit if it is there.
+    """
+
+
+class LockHeldError(KizamiError):
+    """Another run holds the corpus's lock."""
+
+    exit_code = 75
+
+
+class LockLostError(KizamiError):
+    """This run lost its lock to another one, or could not renew it in time; it must not publish."""
+
+    exit_code = 75
+
+
+class InterruptedRunError(KizamiError):
+    """A signal asked the run to stop. ``exit_code`` is 128 + the signal's number."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(signal_number)
+        self.signal_number = signal_number
+
+    def __str__(self) -> str:
+        return f"interrupted by signal {self.signal_number}: nothing was published; start the run again to go on"
+
+    @property
+    def exit_code(self) -> int:  # type: ignore[override]  # the one error whose code depends on its cause
+        """128 + the signal's number: 130 for SIGINT, 143 for SIGTERM."""
+        return 128 + self.signal_number

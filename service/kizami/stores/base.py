@@ -1,0 +1,74 @@
+"""What Kizami asks of an object store: whole objects, and writes that happen only under a condition."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+
+class ObjectMissingError(Exception):
+    """There is no object under this key."""
+
+
+class ConditionFailedError(Exception):
+    """A conditional write found another state than it asked for (HTTP 412).
+
+    After a lost answer the state found may be one's own write: read the object back before concluding anything.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """One object as it was read."""
+
+    body: bytes
+    etag: str
+    """Opaque version of the object: what ``replace`` compares."""
+    age_seconds: float
+    """Seconds since it was last written, the store's clock against the store's clock; never negative."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """One line of a listing."""
+
+    key: str
+    size_bytes: int
+
+
+class ObjectStore(Protocol):
+    """A bucket's prefix or a folder. Keys are relative to it, with ``/`` between segments.
+
+    No reader ever observes a partially written object. Every method raises
+    :class:`~kizami.errors.UnavailableError` when the store stays away after retries.
+    """
+
+    @property
+    def url(self) -> str:
+        """Root of the store as the caller wrote it, without a final ``/``."""
+
+    def get(self, key: str) -> StoredObject:
+        """Read a whole object. Raises ObjectMissingError."""
+
+    def download(self, key: str, path: Path) -> None:
+        """Write an object to a local file, in bounded memory. Raises ObjectMissingError."""
+
+    def put(self, key: str, body: bytes) -> str:
+        """Write an object whatever stands there; return its etag."""
+
+    def create(self, key: str, body: bytes | Path) -> str:
+        """Write an object where none is; return its etag. A Path is streamed. Raises ConditionFailedError."""
+
+    def replace(self, key: str, body: bytes, etag: str) -> str:
+        """Write an object over the version ``etag``; return the new etag. Raises ConditionFailedError, also where none is."""
+
+    def copy(self, source_key: str, key: str) -> None:
+        """Copy an object inside the store, its bytes not passing through this process. Raises ObjectMissingError."""
+
+    def list(self, prefix: str) -> Iterable[ObjectInfo]:
+        """All objects whose key starts with ``prefix``, in key order, complete at the moment of the call."""
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Remove objects in as few requests as the store allows; a key that is not there is no error."""

@@ -1,0 +1,51 @@
+"""Texts on their way from a source to their part: one Arrow table for all of it.
+
+A record of the source becomes one row a text. What cannot become a text keeps a row too, so that nothing disappears:
+
+- a document with a fault: each of its texts is a row with ``reason`` set and ``text`` null;
+- a record that cannot be parsed: one row with only ``reason``, ``message``, ``file`` and ``line``;
+- a sound document without any text (all fields null): one row with ``field``, ``text`` and ``reason`` null, so that its
+  id still counts when another document has the same one.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+import pyarrow as pa
+
+TEXTS: Final = pa.schema(
+    [
+        pa.field("doc_id", pa.string()),  # null: the record has no usable id
+        pa.field("field", pa.int16()),  # index into the corpus's configured fields
+        pa.field("position", pa.int32()),  # index in a list-valued field, else 0
+        pa.field("text", pa.string()),  # null: a fault, or no text at all
+        pa.field("text_hash", pa.string()),  # 32 hex digits; null where text is null
+        pa.field("reason", pa.string()),  # a Reason; null: sound
+        pa.field("message", pa.string()),  # one line for a person; null where reason is null; never holds the text itself
+        pa.field("file", pa.int32(), nullable=False),  # index into the run's sorted list of source files
+        pa.field("line", pa.int64(), nullable=False),  # 1-based line of the file; of a Parquet file, its row
+    ]
+)
+
+
+class Reason(StrEnum):
+    """Why a text went to ``quarantine/`` instead of the snapshot."""
+
+    NULL_ID = "null_id"
+    """The document's id is null, empty or missing."""
+    BAD_ID = "bad_id"
+    """The document's id is neither a string nor an integer, or is not valid Unicode."""
+    DUPLICATE_ID = "duplicate_id"
+    """Several documents have this id; all of them are held back."""
+    INVALID_UNICODE = "invalid_unicode"
+    """A field holds a lone surrogate or bytes that are not UTF-8."""
+    NOT_TEXT = "not_text"
+    """A field holds a number, a boolean or a structure where a string or a list of strings is expected."""
+    TOO_LARGE = "too_large"
+    """The document's texts pass the size limit."""
+    UNPARSABLE = "unparsable"
+    """The record is not valid JSON or CSV."""
+    ANALYSIS_FAILED = "analysis_failed"
+    """The analyser did not give tokens that rebuild the text."""
