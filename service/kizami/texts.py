@@ -23,7 +23,9 @@ TEXTS: Final = pa.schema(
         pa.field("text", pa.string()),  # null: a fault, or no text at all
         pa.field("text_hash", pa.string()),  # 32 hex digits; null where text is null
         pa.field("reason", pa.string()),  # a Reason; null: sound
-        pa.field("message", pa.string()),  # one line for a person; null where reason is null; never holds the text itself
+        pa.field(
+            "message", pa.string()
+        ),  # one line for a person; null where reason is null; never holds the text itself
         pa.field("file", pa.int32(), nullable=False),  # index into the run's sorted list of source files
         pa.field("line", pa.int64(), nullable=False),  # 1-based line of the file; of a Parquet file, its row
     ]

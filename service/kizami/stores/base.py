@@ -62,7 +62,10 @@ class ObjectStore(Protocol):
         """Write an object where none is; return its etag. A Path is streamed. Raises ConditionFailedError."""
 
     def replace(self, key: str, body: bytes, etag: str) -> str:
-        """Write an object over the version ``etag``; return the new etag. Raises ConditionFailedError, also where none is."""
+        """Write an object over the version ``etag``; return the new etag.
+
+        Raises ConditionFailedError, also where there is no object.
+        """
 
     def copy(self, source_key: str, key: str) -> None:
         """Copy an object inside the store, its bytes not passing through this process. Raises ObjectMissingError."""

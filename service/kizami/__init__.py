@@ -1,0 +1,1 @@
+"""Kizami (刻み): Japanese text analysed once, for everyone."""
