@@ -1,1 +1,52 @@
 """Object stores: S3 and a local folder behind one interface."""
+
+from __future__ import annotations
+
+from kizami.errors import ConfigurationError
+from kizami.stores.base import (
+    ConditionFailedError,
+    ObjectInfo,
+    ObjectMissingError,
+    ObjectStore,
+    OutcomeUnknownError,
+    StoredObject,
+)
+
+__all__ = [
+    "ConditionFailedError",
+    "ObjectInfo",
+    "ObjectMissingError",
+    "ObjectStore",
+    "OutcomeUnknownError",
+    "StoredObject",
+    "open_store",
+]
+
+
+def open_store(url: str) -> ObjectStore:
+    """The store at ``s3://bucket/prefix`` or in a local folder. Touches neither network nor disk.
+
+    Raises ConfigurationError for any other scheme, a malformed bucket, credentials in the URL, and for a ``key=value``
+    segment: readers would take it for a partition of the data.
+    """
+    scheme, separator, rest = url.partition("://")
+    if not url.strip():
+        raise ConfigurationError("the store's URL is empty: set `store` to s3://bucket/prefix or a folder")
+    if separator and scheme != "s3":
+        raise ConfigurationError(f"a store cannot be at {scheme}://: set `store` to s3://bucket/prefix or a folder")
+    if separator and "@" in rest.split("/")[0]:
+        # The URL is not repeated: what stands before the @ may be a secret.
+        raise ConfigurationError("the store's URL holds credentials: take them out and leave them to AWS's own chain")
+    for segment in url.split("/"):
+        if "=" in segment:
+            raise ConfigurationError(
+                f"the store's URL {url} has the segment {segment!r}, which readers take for a partition: rename it"
+            )
+    if separator:
+        # Imported here: boto3 takes a quarter of a second, and a local store needs none of it.
+        from kizami.stores.s3 import S3Store  # noqa: PLC0415
+
+        return S3Store(url)
+    from kizami.stores.local import LocalStore  # noqa: PLC0415  # needs fcntl, which readers on Windows lack
+
+    return LocalStore(url)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from kizami.errors import UnavailableError
+
 
 class ObjectMissingError(Exception):
     """There is no object under this key."""
@@ -19,6 +21,13 @@ class ConditionFailedError(Exception):
     """
 
 
+class OutcomeUnknownError(UnavailableError):
+    """A write was sent and no answer came back, retries included: it may have happened, may happen yet, or never will.
+
+    Read the object back, and write again only under the condition that nothing changed.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class StoredObject:
     """One object as it was read."""
@@ -27,7 +36,10 @@ class StoredObject:
     etag: str
     """Opaque version of the object: what ``replace`` compares."""
     age_seconds: float
-    """Seconds since it was last written, the store's clock against the store's clock; never negative."""
+    """Seconds since it was last written, the store's clock against the store's clock; never negative.
+
+    To the second on S3, and then up to one second off. A copy in a local folder has the age of its source.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +54,11 @@ class ObjectStore(Protocol):
     """A bucket's prefix or a folder. Keys are relative to it, with ``/`` between segments.
 
     No reader ever observes a partially written object. Every method raises
-    :class:`~kizami.errors.UnavailableError` when the store stays away after retries.
+    :class:`~kizami.errors.UnavailableError` when the store stays away after retries; those that write raise its child
+    :class:`OutcomeUnknownError` when the write may have happened all the same. A key that is empty, leaves the root or
+    has empty segments raises :class:`~kizami.errors.ConfigurationError`.
+
+    Stores may be used from several threads at once and pickled; an unpickled one finds its credentials anew.
     """
 
     @property
@@ -62,10 +78,7 @@ class ObjectStore(Protocol):
         """Write an object where none is; return its etag. A Path is streamed. Raises ConditionFailedError."""
 
     def replace(self, key: str, body: bytes, etag: str) -> str:
-        """Write an object over the version ``etag``; return the new etag.
-
-        Raises ConditionFailedError, also where there is no object.
-        """
+        """Write over the version ``etag``; return the new etag. Raises ConditionFailedError, also where none is."""
 
     def copy(self, source_key: str, key: str) -> None:
         """Copy an object inside the store, its bytes not passing through this process. Raises ObjectMissingError."""

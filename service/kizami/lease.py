@@ -1,0 +1,250 @@
+"""The lock of a corpus while a run holds it: a thread that beats, and the commit that only a holder can make."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from types import TracebackType
+from typing import Final, TypeVar
+
+from kizami import protocol
+from kizami.commit import Commit, Holder, Pointer
+from kizami.conversation import Get, Operation, Steps, Wait, perform
+from kizami.errors import KizamiError, LockLostError
+from kizami.protocol import Hold, Place
+from kizami.stores.base import ObjectStore
+
+_log: Final = logging.getLogger(__name__)
+Result = TypeVar("Result")
+
+
+class Lease:
+    """A lock that this process holds. Made by :meth:`take`; a context manager that gives the lock back.
+
+    Its methods may be called from any thread, one at a time.
+    """
+
+    predecessor: Pointer | None
+    """``latest`` when the lock was taken, a dead run's unfinished commit included; None before the first snapshot."""
+    dead: Holder | None
+    """The holder whose place was taken because it had expired."""
+    last_commit: Commit | None
+    """The last commit before this lease: whether a dead run died before or after its commit can be seen here."""
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        place: Place,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._place = place
+        self._sleep = sleep
+        self._clock = clock
+        self._mutex = threading.Lock()  # around every write of head.json: its etags are one chain
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._loss: str | None = None
+        self._finished = 0  # number of the last commit whose pointers this process has seen written
+        self._sent = self._renewed = clock()
+        self._hold: Hold
+
+    @classmethod
+    def take(
+        cls,
+        store: ObjectStore,
+        corpus: str,
+        holder: Holder,
+        *,
+        on_takeover: Callable[[Holder], None],
+        sleep: Callable[[float], None] = time.sleep,
+        schema: int = 1,
+    ) -> Lease:
+        """Take the lock, finish an unfinished commit, and start to beat.
+
+        A lock whose holder has missed two beats is waited for until it beats again or expires. ``on_takeover`` is told
+        of a holder that had expired, after its commit was finished. Raises LockHeldError, and whatever ``on_takeover``
+        raises, the lock given back.
+        """
+        if holder.corpus != corpus:
+            raise ValueError(f"the holder is for {holder.corpus}, not {corpus}")
+        lease = cls(store, Place(corpus, schema), sleep=sleep)
+        taken = lease._perform(protocol.take(lease._place, holder))
+        lease._hold, lease.dead, lease.last_commit = taken.hold, taken.dead, taken.hold.head.commit
+        lease._renewed = lease._sent
+        lease._thread = threading.Thread(target=lease._keep_beating, name=f"kizami-lease-{corpus}", daemon=True)
+        lease._thread.start()
+        try:
+            lease._finish()
+            lease.predecessor = lease._perform(protocol.read_latest(lease._place))
+            if lease.dead:
+                on_takeover(lease.dead)
+        except BaseException:
+            lease.release()
+            raise
+        return lease
+
+    @property
+    def holder(self) -> Holder | None:
+        """The holder as ``head.json`` had it last."""
+        return self._hold.head.holder
+
+    @property
+    def settled(self) -> bool:
+        """Whether ``head.json`` says that the last commit is finished.
+
+        If not, remove no date's pointer: the next holder would bring it back.
+        """
+        return self._hold.head.unfinished is None
+
+    def check(self) -> None:
+        """Raise LockLostError if another holder was found, or no beat succeeded for 60 of the 90 s of expiry."""
+        if self._loss is None and (silence := self._clock() - self._renewed) > self._silence_limit:
+            self._loss = (
+                f"this run could not renew its lock of {self._place.corpus} for {silence:.0f} s and stopped: "
+                "see to the store and this machine, then start the run again"
+            )
+        if self._loss is not None:
+            raise LockLostError(self._loss)
+
+    def commit(self, pointer: Pointer, *, rollback: bool = False) -> Pointer:
+        """Publish: commit n+1 into ``head.json``, then the date's pointer and ``latest.json``.
+
+        ``pointer.commit`` is not looked at; the pointer returned has the number. ``rollback`` lets ``latest`` move to
+        an earlier date. Raises LockLostError if nothing was published; CommitStateUnknownError if it may be, or is
+        without readers seeing it: the next holder finishes it. Any other error: nothing was published.
+        """
+        if (pointer.corpus, pointer.schema) != (self._place.corpus, self._place.schema):
+            raise ValueError(f"the pointer is for {pointer.corpus}, schema {pointer.schema}, not {self._place}")
+        self._finish()
+        with self._exclusively():
+            n = self._hold.head.commits + 1
+            found = self._written(protocol.publish(self._place, self._hold, pointer, rollback=rollback)).head.commit
+        if found is not None and found.n == n:  # else others have committed since, after they had finished ours
+            self._perform(protocol.finish(self._place, found))
+            self._finished = n
+        try:
+            self._record()
+        except LockLostError:
+            _log.warning(
+                "%s is published, but the lock of %s was lost after that", pointer.snapshot, self._place.corpus
+            )
+        return replace(pointer, commit=n)
+
+    def release(self) -> None:
+        """Stop beating and give the lock back. Never raises: a lock that cannot be given back expires."""
+        if self._stop.is_set():
+            return
+        self._stop.set()
+        try:
+            with self._exclusively():
+                if self._to_settle():
+                    self._written(protocol.settle(self._place, self._hold))
+                self._perform(protocol.release(self._place, self._hold))
+        except KizamiError as error:
+            _log.warning("the lock of %s was not given back: %s", self._place.corpus, error)
+        if self._thread:
+            self._thread.join(self._silence_limit)
+
+    def __enter__(self) -> Lease:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+    @property
+    def _silence_limit(self) -> float:
+        holder = self._hold.head.holder
+        return holder.timing.silence_seconds if holder else 0.0
+
+    def _finish(self) -> None:
+        """Write the pointers of an unfinished commit (outside the mutex: beats go on) and record that they stand."""
+        commit = self._hold.head.unfinished
+        if commit is None:
+            return
+        if self._finished < commit.n:
+            self._perform(protocol.finish(self._place, commit))
+            self._finished = commit.n
+        self._record()
+
+    def _record(self) -> None:
+        with self._exclusively():
+            if self._to_settle():
+                try:
+                    self._written(protocol.settle(self._place, self._hold))
+                except LockLostError:
+                    raise
+                except KizamiError as error:
+                    # The pointers stand; the next beat records it.
+                    _log.warning(
+                        "commit %d of %s is not recorded as finished yet: %s", self._finished, self._place.corpus, error
+                    )
+
+    def _to_settle(self) -> bool:
+        commit = self._hold.head.unfinished
+        return commit is not None and commit.n == self._finished
+
+    def _keep_beating(self) -> None:
+        holder = self._hold.head.holder
+        pause = holder.beat_seconds if holder else 0.0
+        while not self._stop.wait(max(0.0, self._renewed + pause - self._clock())):
+            try:
+                with self._mutex:
+                    if self._stop.is_set() or self._loss:
+                        return
+                    renewal = protocol.settle if self._to_settle() else protocol.beat
+                    self._written(renewal(self._place, self._hold))
+            except LockLostError as error:
+                _log.error("%s", error)
+                return
+            except KizamiError as error:
+                _log.warning("a beat for the lock of %s failed: %s", self._place.corpus, error)
+                self._stop.wait(pause / 3)
+            except Exception as error:
+                # Without beats somebody else will take over: better to stop now than to find out at the commit.
+                self._loss = f"the lock of {self._place.corpus} is no longer renewed, by a bug: {error!r}"
+                _log.exception("beating ended")
+                return
+
+    @contextmanager
+    def _exclusively(self) -> Iterator[None]:
+        """No beat meanwhile. Raises LockLostError if the lock is lost, or a beat hangs until it counts as lost."""
+        self.check()
+        if not self._mutex.acquire(timeout=max(0.0, self._renewed + self._silence_limit - self._clock()) + 0.05):
+            self.check()
+            raise LockLostError(f"the lock of {self._place.corpus} could not be renewed: start the run again")
+        try:
+            self.check()
+            yield
+        finally:
+            self._mutex.release()
+
+    def _written(self, steps: Steps[Hold]) -> Hold:
+        """Run a conversation that writes ``head.json``, and keep what it found. Only within the mutex."""
+        mine = self._hold.head.holder
+        try:
+            hold = self._perform(steps)
+        except LockLostError as error:
+            self._loss = str(error)
+            raise
+        if mine and mine.is_same(hold.head.holder):
+            self._hold, self._renewed = hold, self._sent
+        else:
+            self._loss = f"another run took over the lock of {self._place.corpus}: this one does nothing more"
+        return hold
+
+    def _perform(self, steps: Steps[Result]) -> Result:
+        return perform(steps, self._store, self._sleep, self._note)
+
+    def _note(self, operation: Operation) -> None:
+        # A beat counts from when it was sent: the store cannot have dated it earlier than that.
+        if not isinstance(operation, Get | Wait) and operation.key == self._place.head_key:
+            self._sent = self._clock()

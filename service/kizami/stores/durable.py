@@ -1,0 +1,65 @@
+"""Files that outlast a power cut, and their versions: what a local store is made of."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from kizami.stores.base import OutcomeUnknownError
+
+_LEFTOVER_SECONDS: Final = 24 * 3600.0
+
+
+def etag_of(body: bytes) -> str:
+    """The version of an object: its content's SHA-256."""
+    return hashlib.sha256(body).hexdigest()
+
+
+def etag_of_file(path: Path) -> str:
+    """The same of a file, in bounded memory."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[int]:
+    """A descriptor to write a new file by, with the permissions that the umask leaves."""
+    # Not tempfile: its files are for their owner alone, and readers are other people.
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def flush(path: Path) -> None:
+    """Bring a file or a folder to the disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def settle_folder(folder: Path) -> None:
+    """Make a new name in ``folder`` outlast a power cut."""
+    try:
+        flush(folder)
+    except FileNotFoundError:
+        pass  # the object was deleted since, and its folder with it
+    except OSError as error:
+        raise OutcomeUnknownError(f"{folder}: {error.strerror}; the write may be lost if the power fails") from error
+
+
+def sweep(folder: Path) -> None:
+    """Remove what writers that were killed left in ``.tmp`` a day ago or earlier."""
+    horizon = time.time() - _LEFTOVER_SECONDS
+    for path in folder.iterdir():
+        with suppress(OSError):
+            if path.name != "lock" and path.stat().st_mtime < horizon:
+                path.unlink()

@@ -1,0 +1,269 @@
+"""A store in a local folder, or one that all hosts mount: one file system, whole files, conditional writes.
+
+Files are written to ``.tmp`` in the store's root, flushed to disk and only then moved to their name, so that a crash
+leaves nothing half-written anywhere else. What decides between rivals happens under ``flock`` of ``.tmp/lock`` (a file
+and not a folder: NFS locks only what is open for writing).
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from kizami.errors import UnavailableError
+from kizami.stores.base import (
+    ConditionFailedError,
+    ObjectInfo,
+    ObjectMissingError,
+    StoredObject,
+)
+from kizami.stores.durable import etag_of, etag_of_file, flush, new_file, settle_folder, sweep
+from kizami.stores.keys import TEMPORARY, checked_key
+
+_LOCK_PATIENCE_SECONDS: Final = 60.0
+_REMEDIES: Final = {
+    errno.EACCES: "give this user the right to write and read there",
+    errno.EPERM: "give this user the right to write and read there",
+    errno.EROFS: "mount it writable",
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space or raise the quota",
+    errno.ENOENT: "mount or create the folder",
+    errno.ESTALE: "mount it again",
+    errno.EIO: "check the disk",
+}
+
+
+class LocalStore:
+    """An :class:`~kizami.stores.base.ObjectStore` in a folder; the first write makes it if its parent exists."""
+
+    def __init__(self, root: str) -> None:
+        self._url = root.rstrip("/") or "/"
+        # Absolute from now on: a pickled store must mean the same folder in a worker with another working directory.
+        self._root = Path(root).expanduser().absolute()
+        self._swept = False
+
+    @property
+    def url(self) -> str:
+        """Root of the store as the caller wrote it, without a final ``/``."""
+        return self._url
+
+    def __repr__(self) -> str:
+        return f"LocalStore({self._url!r})"
+
+    def get(self, key: str) -> StoredObject:
+        """Read a whole object. Raises ObjectMissingError."""
+        path = self._path(key)
+        with self._explained(path), self._missing_as_such(key), path.open("rb") as file:
+            body = file.read()
+            written = os.fstat(file.fileno()).st_mtime
+        return StoredObject(body, etag_of(body), max(0.0, self._now() - written))
+
+    def download(self, key: str, path: Path) -> None:
+        """Write an object to a local file, in bounded memory. Raises ObjectMissingError."""
+        source = self._path(key)
+        with self._explained(source), self._missing_as_such(key), source.open("rb") as file, path.open("wb") as target:
+            shutil.copyfileobj(file, target, 1 << 20)
+
+    def put(self, key: str, body: bytes) -> str:
+        """Write an object whatever stands there; return its etag."""
+        path = self._path(key)
+        with self._explained(path), self._temporary(body) as temporary:
+            with self._locked():
+                self._make_folder(path.parent)
+                temporary.replace(path)
+            settle_folder(path.parent)
+        return etag_of(body)
+
+    def create(self, key: str, body: bytes | Path) -> str:
+        """Write an object where none is; return its etag. A Path is streamed. Raises ConditionFailedError."""
+        path = self._path(key)
+        with self._explained(path), self._temporary(body) as temporary:
+            with self._locked():
+                self._make_folder(path.parent)
+                try:
+                    os.link(temporary, path)
+                except FileExistsError:
+                    raise ConditionFailedError(key) from None
+            settle_folder(path.parent)
+            return etag_of_file(temporary) if isinstance(body, Path) else etag_of(body)
+
+    def replace(self, key: str, body: bytes, etag: str) -> str:
+        """Write over the version ``etag``; return the new etag. Raises ConditionFailedError, also where none is."""
+        path = self._path(key)
+        with self._explained(path), self._temporary(body) as temporary:
+            with self._locked():
+                try:
+                    found = path.read_bytes()
+                except FileNotFoundError:
+                    raise ConditionFailedError(key) from None
+                if etag_of(found) != etag:
+                    raise ConditionFailedError(key)
+                temporary.replace(path)
+            settle_folder(path.parent)
+        return etag_of(body)
+
+    def copy(self, source_key: str, key: str) -> None:
+        """Copy an object inside the store: a hard link where the file system has them. Raises ObjectMissingError."""
+        source, path = self._path(source_key), self._path(key)
+        with self._explained(path), self._missing_as_such(source_key):
+            temporary = self._temporary_path()
+            try:
+                try:
+                    os.link(source, temporary)
+                except OSError as error:
+                    # Another device below a symbolic link, a file system without links, or too many links.
+                    if error.errno not in {errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EMLINK}:
+                        raise
+                    shutil.copyfile(source, temporary)
+                    flush(temporary)
+                with self._locked():
+                    self._make_folder(path.parent)
+                    temporary.replace(path)
+                settle_folder(path.parent)
+            finally:
+                # Renaming one link of a file over another link of it does nothing, by POSIX, and leaves both.
+                temporary.unlink(missing_ok=True)
+
+    def list(self, prefix: str) -> Iterable[ObjectInfo]:
+        """All objects whose key starts with ``prefix``, in key order, complete at the moment of the call."""
+        folder = prefix.rpartition("/")[0]
+        start = self._path(folder) if folder else self._root
+        found: list[ObjectInfo] = []
+        with self._explained(start):
+            self._require_mounted()
+            for parent, folders, names in os.walk(start, onerror=_raise_unless_gone):
+                if Path(parent) == self._root and TEMPORARY in folders:
+                    folders.remove(TEMPORARY)
+                for name in names:
+                    path = Path(parent, name)
+                    key = path.relative_to(self._root).as_posix()
+                    if key.startswith(prefix):
+                        with suppress(FileNotFoundError):  # deleted since
+                            found.append(ObjectInfo(key, path.stat().st_size))
+        return sorted(found, key=lambda info: info.key)
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Remove objects, and the folders that become empty; a key that is not there is no error."""
+        for key in keys:
+            path = self._path(key)
+            with self._explained(path), self._locked():
+                with suppress(FileNotFoundError, NotADirectoryError):
+                    path.unlink()
+                for folder in path.parents:
+                    if folder == self._root:
+                        break
+                    try:
+                        folder.rmdir()
+                    except OSError:  # not empty, or not there
+                        break
+
+    def _path(self, key: str) -> Path:
+        return self._root / checked_key(key)
+
+    def _now(self) -> float:
+        """The file system's own clock, read from a file just made; a host's clock may differ from the server's."""
+        probe = self._root / TEMPORARY / f"probe-{uuid.uuid4().hex}"
+        try:
+            with new_file(probe) as file:
+                return os.fstat(file).st_mtime
+        except OSError:
+            # Who may only read can take no lock either: the age is for show.
+            return time.time()
+        finally:
+            with suppress(OSError):
+                probe.unlink()
+
+    def _temporary_path(self) -> Path:
+        folder = self._root / TEMPORARY
+        self._make_folder(folder)
+        if not self._swept:
+            self._swept = True
+            sweep(folder)
+        return folder / uuid.uuid4().hex
+
+    @contextmanager
+    def _temporary(self, body: bytes | Path) -> Iterator[Path]:
+        """A file in ``.tmp`` that holds the body and has reached the disk; gone afterwards unless moved."""
+        path = self._temporary_path()
+        try:
+            with new_file(path) as descriptor, open(descriptor, "wb", closefd=False) as file:
+                if isinstance(body, Path):
+                    with body.open("rb") as source:
+                        shutil.copyfileobj(source, file, 1 << 20)
+                else:
+                    file.write(body)
+                file.flush()
+                os.fsync(descriptor)
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Exclude all other writers, threads and processes and hosts alike."""
+        path = self._root / TEMPORARY / "lock"
+        self._make_folder(path.parent)
+        # Opened anew each time: flock belongs to the open file, so two threads exclude each other as well.
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            patience_ends = time.monotonic() + _LOCK_PATIENCE_SECONDS
+            while True:
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > patience_ends:
+                        raise UnavailableError(
+                            f"another process has held {path} for {_LOCK_PATIENCE_SECONDS:.0f} s: "
+                            "end it if it is stopped, then try again"
+                        ) from None
+                    time.sleep(0.002)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _make_folder(self, folder: Path) -> None:
+        """Make a folder of the store and those above it, durably; the root only where its parent is."""
+        self._require_mounted()
+        missing = []
+        while not folder.is_dir():
+            missing.append(folder)
+            folder = folder.parent
+        for each in reversed(missing):
+            each.mkdir(exist_ok=True)
+            flush(each.parent)
+
+    def _require_mounted(self) -> None:
+        if not self._root.parent.is_dir():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self._root.parent))
+
+    @contextmanager
+    def _missing_as_such(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            self._require_mounted()
+            raise ObjectMissingError(key) from None
+
+    @contextmanager
+    def _explained(self, path: Path) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            remedy = _REMEDIES.get(error.errno or 0, "see to the file system")
+            raise UnavailableError(
+                f"{error.filename or path}: {error.strerror or error}; {remedy}, then try again"
+            ) from error
+
+
+def _raise_unless_gone(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise error

@@ -1,0 +1,44 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from support.faulty_s3 import FaultyS3
+from support.s3_server import S3Server
+
+
+@dataclass(frozen=True, slots=True)
+class FaultyStore:
+    """A store behind a proxy that fails on demand."""
+
+    proxy: FaultyS3
+    url: str
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A real S3 server with a bucket, for the whole session."""
+    with S3Server(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+@pytest.fixture
+def s3_url(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
+    """URL of an empty store on the S3 server, which the environment points to."""
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)
+    return f"s3://{s3_server.bucket}/test-{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def faulty_s3(s3_server: S3Server, s3_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyStore]:
+    """An empty store on the S3 server, behind a proxy that fails on demand."""
+    with FaultyS3(s3_server.port) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
+        yield FaultyStore(proxy, s3_url)
