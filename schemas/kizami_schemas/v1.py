@@ -52,7 +52,7 @@ SCHEMA: Final = pa.schema(
         _field(
             "orth_base",
             _STRINGS,
-            "Dictionary form as written, 書字形基本形 (UniDic orthBase). The surface where UniDic has none. Never null.",
+            "Dictionary form as written, 書字形基本形 (orthBase). The surface where UniDic has none. Never null.",
         ),
         _field("l_form", _STRINGS, "Reading of the lemma in katakana, 語彙素読み (lForm). Null where there is none."),
         _field("pron", _STRINGS, "Pronunciation in katakana, 発音形 (UniDic pron). Null where there is none."),

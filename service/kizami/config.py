@@ -135,7 +135,9 @@ def _lock(table: Mapping[str, Any]) -> LockConfig:
     beat = _duration(table.get("beat", f"{default.beat_seconds:g}s"), "lock.beat")
     expiry = _duration(table.get("expiry", f"{default.expiry_seconds:g}s"), "lock.expiry")
     if expiry < 4 * beat:
-        raise ConfigurationError("lock.expiry is less than four times lock.beat: a slow store would cost runs their lock")
+        raise ConfigurationError(
+            "lock.expiry is less than four times lock.beat: a slow store would cost runs their lock"
+        )
     return LockConfig(beat, expiry)
 
 
@@ -144,7 +146,7 @@ def _get(table: Mapping[str, Any], key: str, kind: type, where: str, default: ob
     if value is None:
         raise ConfigurationError(f"{where}{key} is missing")
     if not isinstance(value, kind) or value == "":
-        names = {str: "a string", list: "a list", dict: "a table"}
+        names: dict[type, str] = {str: "a string", list: "a list", dict: "a table"}
         raise ConfigurationError(f"{where}{key} is not {names[kind]}{' with something in it' if value == '' else ''}")
     return value
 

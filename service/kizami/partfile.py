@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+
 from kizami_schemas import v1
 
 ROW_GROUP_ROWS: Final = 10_000
@@ -81,8 +82,9 @@ class PartWriter:
         self._pending, self._pending_rows, self._pending_tokens = [], 0, 0
 
     def finish(self, failures: Sequence[dict[str, Any]]) -> None:
-        """End the file. ``failures`` are the texts of this part that could not be analysed, kept in its metadata so that a
-        run that takes the file over can report them again; they hold no text.
+        """End the file. ``failures`` are the texts of this part that could not be analysed.
+
+        They are kept in its metadata so that a run that takes the file over can report them again; they hold no text.
         """
         self._flush()
         self._writer.add_key_value_metadata({_FAILURES_KEY: json.dumps(failures, ensure_ascii=False)})

@@ -43,9 +43,7 @@ def cut_bounds(doc_ids: pa.Array, text_bytes: npt.NDArray[np.int64], part_bytes:
     return ("", *_cuts(doc_ids, text_bytes, part_bytes))
 
 
-def follow_bounds(
-    previous: Bounds, doc_ids: pa.Array, text_bytes: npt.NDArray[np.int64], part_bytes: int
-) -> Bounds:
+def follow_bounds(previous: Bounds, doc_ids: pa.Array, text_bytes: npt.NDArray[np.int64], part_bytes: int) -> Bounds:
     """Bounds for a later run: those of its predecessor, except that a part splits when it holds over twice
     ``part_bytes`` and joins the one before it when both together hold no more than ``part_bytes``.
 
@@ -75,7 +73,7 @@ def follow_bounds(
 def _cuts(doc_ids: pa.Array, text_bytes: npt.NDArray[np.int64], part_bytes: int) -> list[str]:
     """First doc_id of every part but the first one."""
     total = np.cumsum(text_bytes)
-    cuts = []
+    cuts: list[str] = []
     done = 0
     while True:
         place = int(np.searchsorted(total, done + part_bytes)) + 1
@@ -88,7 +86,8 @@ def _cuts(doc_ids: pa.Array, text_bytes: npt.NDArray[np.int64], part_bytes: int)
 def lower_places(doc_ids: pa.Array, bounds: Sequence[str]) -> npt.NDArray[np.intp]:
     """For each bound, the place of the first of the sorted ``doc_ids`` that is not below it."""
     ids = doc_ids.to_numpy(zero_copy_only=False)
-    return np.searchsorted(ids, np.array(bounds, object), side="left")
+    places: npt.NDArray[np.intp] = np.searchsorted(ids, np.array(bounds, object), side="left")
+    return places
 
 
 def part_numbers(doc_ids: pa.Array, bounds: Bounds) -> npt.NDArray[np.intp]:
@@ -124,7 +123,7 @@ def prepare(texts: pa.Table) -> Prepared:
 
 def _sorted(table: pa.Table, *columns: str) -> pa.Table:
     keys = [(column, "ascending") for column in columns]
-    return table.take(pc.sort_indices(table, keys, null_placement="at_start")).combine_chunks()
+    return table.take(pc.sort_indices(table, keys)).combine_chunks()
 
 
 def _mark_duplicates(texts: pa.Table) -> pa.Table:
@@ -136,7 +135,9 @@ def _mark_duplicates(texts: pa.Table) -> pa.Table:
         return texts
     place = pc.index_in(texts["doc_id"], shared["doc_id"].combine_chunks())
     message = pc.binary_join_element_wise(
-        pc.cast(shared["count_all"].combine_chunks().take(place), pa.string()), "documents of the source have this id", " "
+        pc.cast(shared["count_all"].combine_chunks().take(place), pa.string()),
+        "documents of the source have this id",
+        " ",
     )
     replaced = {
         "text": pa.scalar(None, pa.string()),
@@ -152,7 +153,7 @@ def _mark_duplicates(texts: pa.Table) -> pa.Table:
 
 
 def part_key(
-    sound: pa.Table, fields: Sequence[str], lower: str, upper: str | None, fingerprint: str, schema: str
+    sound: pa.Table, fields: Sequence[str], lower: str, upper: str | None, *, fingerprint: str, schema: str
 ) -> str:
     """The name under which a finished part is staged: 32 hex digits of all that decides its content.
 
