@@ -31,7 +31,7 @@ def decode(form: type[Record], body: bytes, where: str) -> Record:
     return made
 
 
-def _decoded(form: Any, value: Any, where: str, path: str) -> Any:
+def _decoded(form: Any, value: Any, where: str, path: str) -> Any:  # noqa: PLR0911  # one return a kind of field
     origin, arguments = get_origin(form), get_args(form)
     if origin in {types.UnionType, Union}:
         return None if value is None else _decoded(arguments[0], value, where, path)  # X | None, in this order

@@ -16,7 +16,7 @@ from kizami import layout
 from kizami.analysis.analyser import Analyser
 from kizami.errors import DataError
 from kizami.partfile import PartReport, PartWriter, inspect_part, read_failures
-from kizami.parts import Prepared, part_key, prepare
+from kizami.parts import Prepared, has_unique_keys, part_key, prepare
 from kizami.quarantine import quarantine_rows
 from kizami.stores.base import ConditionFailedError, ObjectMissingError, ObjectStore
 from kizami.texts import TEXTS, Reason
@@ -74,6 +74,8 @@ def build_part(
     staged under the part's key is not that part.
     """
     prepared = prepare(pa.concat_tables(slices) if slices else TEXTS.empty_table())
+    if not has_unique_keys(prepared.sound):
+        raise DataError(f"part {job.number} has two texts of one (doc_id, field, position): please report this bug")
     key = part_key(
         prepared.sound,
         job.fields,

@@ -86,14 +86,13 @@ def _cuts(doc_ids: pa.Array, text_bytes: npt.NDArray[np.int64], part_bytes: int)
 def lower_places(doc_ids: pa.Array, bounds: Sequence[str]) -> npt.NDArray[np.intp]:
     """For each bound, the place of the first of the sorted ``doc_ids`` that is not below it."""
     ids = doc_ids.to_numpy(zero_copy_only=False)
-    places: npt.NDArray[np.intp] = np.searchsorted(ids, np.array(bounds, object), side="left")
-    return places
+    return np.asarray(np.searchsorted(ids, np.array(bounds, object), side="left"), np.intp)
 
 
 def part_numbers(doc_ids: pa.Array, bounds: Bounds) -> npt.NDArray[np.intp]:
     """The part each doc_id belongs to. Records without an id go to the first part, which quarantines them."""
     ids = doc_ids.fill_null("").to_numpy(zero_copy_only=False)
-    return np.searchsorted(np.array(bounds, object), ids, side="right") - 1
+    return np.asarray(np.searchsorted(np.array(bounds, object), ids, side="right") - 1, np.intp)
 
 
 def split(texts: pa.Table, bounds: Bounds) -> list[pa.Table]:
@@ -103,8 +102,8 @@ def split(texts: pa.Table, bounds: Bounds) -> list[pa.Table]:
     numbers = part_numbers(texts["doc_id"].combine_chunks(), bounds)
     order = np.argsort(numbers, kind="stable")
     ends = np.searchsorted(numbers[order], np.arange(len(bounds) + 1))
-    grouped = texts.take(pa.array(order))
-    return [grouped.slice(start, end - start) for start, end in pairwise(ends)]
+    # Each table has buffers of its own: a slice would be sent to its part with all the others' bytes.
+    return [texts.take(pa.array(order[start:end])) for start, end in pairwise(ends)]
 
 
 def prepare(texts: pa.Table) -> Prepared:
@@ -150,6 +149,15 @@ def _mark_duplicates(texts: pa.Table) -> pa.Table:
         pc.if_else(duplicate, replaced[name], texts[name]) if name in replaced else texts[name] for name in TEXTS.names
     ]
     return pa.Table.from_arrays(columns, schema=TEXTS)
+
+
+def has_unique_keys(sound: pa.Table) -> bool:
+    """Whether no two neighbours of the sorted texts have the same (doc_id, field, position)."""
+    same = pa.scalar(True)
+    for name in ("doc_id", "field", "position"):
+        column = sound[name].combine_chunks()
+        same = pc.and_(same, pc.equal(column[1:], column[:-1]))
+    return len(sound) < 2 or not pc.any(same).as_py()
 
 
 def part_key(
