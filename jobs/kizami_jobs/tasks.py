@@ -85,10 +85,16 @@ def read_file(file: SourceFile, number: int, corpus: CorpusConfig) -> Iterator[A
         yield BlockIndex(
             doc_ids=documents["doc_id"].combine_chunks(),
             text_bytes=documents["bytes_sum"].fill_null(0).to_numpy().astype(np.int64),
-            texts=pc.sum(pc.or_(pc.is_valid(block.texts["text_hash"]), pc.is_valid(block.texts["reason"]))).as_py() or 0,
+            texts=_count_texts(block.texts),
             input_digest=block.input_digest,
             columns=block.columns,
         )
+
+
+def _count_texts(texts: pa.Table) -> int:
+    """Rows that must end up in a row or in quarantine: all but those of sound documents without texts."""
+    counted = pc.or_(pc.is_valid(texts["text_hash"]), pc.is_valid(texts["reason"]))
+    return int(pc.sum(counted).as_py() or 0)
 
 
 @ray.remote(num_cpus=1, max_retries=3)
