@@ -45,16 +45,10 @@ def render_document(rows: pa.Table) -> str:
     for row in rows.to_pylist():
         lines = [f"{row['field']}[{row['position']}]  {row['text']!r}"]
         sentence_starts = set(row["sentence_start"])
-        columns = zip(
-            row["start"],
-            row["surface"],
-            row["lemma"],
-            row["l_form"],
-            _parts_of_speech(row),
-            row["is_unknown"],
-            strict=True,
-        )
-        for index, (start, surface, lemma, l_form, unknown, pos) in enumerate(columns):
+        own = [row[name] for name in ("start", "surface", "lemma", "l_form", "is_unknown")]
+        for index, (start, surface, lemma, l_form, unknown, pos) in enumerate(
+            zip(*own, _parts_of_speech(row), strict=True)
+        ):
             if index in sentence_starts and index:
                 lines.append("  --")
             mark = "  (unknown)" if unknown else ""
