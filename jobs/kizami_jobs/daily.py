@@ -35,6 +35,7 @@ from kizami_jobs.cluster import cluster_error, connected
 from kizami_jobs.progress import Progress
 from kizami_jobs.reading import Corpus, read_corpus
 from kizami_jobs.record import RunRecord, now, timestamp
+from kizami_jobs.signals import signals_wait
 from kizami_jobs.tasks import WorkerReport
 from kizami_schemas import v1
 
@@ -139,10 +140,11 @@ class _Run:
         self._check(corpus, parts)
         with self.record.stage("assemble"):
             manifest = self._assemble(files, parts, input_digest, quarantine)
-        with self.record.stage("publish"):
-            pointer = self.lease.commit(_pointer(manifest))
-        self.record.note(snapshot=pointer.snapshot)
-        self.record.end(State.PUBLISHED)
+        with signals_wait():
+            with self.record.stage("publish"):
+                pointer = self.lease.commit(_pointer(manifest))
+            self.record.note(snapshot=pointer.snapshot)
+            self.record.end(State.PUBLISHED)
         self._clear_staging(manifest)
         return pointer
 
