@@ -248,6 +248,28 @@ class Machine(RuleBasedStateMachine):
     @rule(date=st.sampled_from(DATES), count=st.sampled_from([3, 5, 30, 30]), rollback=st.sampled_from([False, False, True]))
     def overtake(self, date: str, count: int, rollback: bool) -> None:
         """All others pause past the expiry, and a rival does its work meanwhile, or begins it and dies."""
+        self.overtaken(date, count, rollback=rollback)
+
+    @precondition(lambda self: self.waiting)
+    @rule(
+        index=INDICES,
+        outcome=st.sampled_from(["done", "never", "late", "answer lost", "twice"]),
+        rivals=st.lists(st.sampled_from(DATES), max_size=2),
+    )
+    def doubt(self, index: int, outcome: str, rivals: list[str]) -> None:
+        """A run's commit is answered well or badly, and before it can find out, others have come and gone."""
+        actor = self.waiting[index % len(self.waiting)]
+        for _ in range(30):
+            if actor.operation is None or actor.stage == "publish":
+                break
+            self.answer(actor, "done")
+        if actor.operation is None:
+            return
+        self.answer(actor, outcome)
+        for date in rivals:
+            self.overtaken(date, 30, rollback=False)
+
+    def overtaken(self, date: str, count: int, *, rollback: bool) -> None:
         self.world.now += 100.0
         rival = self.newcomer(date, PLANS[0], rollback=rollback)
         for _ in range(count):
