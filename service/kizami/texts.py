@@ -2,7 +2,8 @@
 
 A record of the source becomes one row a text. What cannot become a text keeps a row too, so that nothing disappears:
 
-- a document with a fault: each of its texts is a row with ``reason`` set and ``text`` null;
+- a document with a fault: each of its texts is a row with ``reason`` set and ``text`` null; one without any text is one
+  row with ``field`` null;
 - a record that cannot be parsed: one row with only ``reason``, ``message``, ``file`` and ``line``;
 - a sound document without any text (all fields null): one row with ``field``, ``text`` and ``reason`` null, so that its
   id still counts when another document has the same one.
@@ -10,6 +11,7 @@ A record of the source becomes one row a text. What cannot become a text keeps a
 
 from __future__ import annotations
 
+import hashlib
 from enum import StrEnum
 from typing import Final
 
@@ -23,7 +25,7 @@ TEXTS: Final = pa.schema(
         pa.field("text", pa.string()),  # null: a fault, or no text at all
         pa.field("text_hash", pa.string()),  # 32 hex digits; null where text is null
         pa.field("reason", pa.string()),  # a Reason; null: sound
-        pa.field("message", pa.string()),  # one line for a person; null where reason is null; never holds the text itself
+        pa.field("message", pa.string()),  # one line for a person, without the text; null where reason is null
         pa.field("file", pa.int32(), nullable=False),  # index into the run's sorted list of source files
         pa.field("line", pa.int64(), nullable=False),  # 1-based line of the file; of a Parquet file, its row
     ]
@@ -36,7 +38,7 @@ class Reason(StrEnum):
     NULL_ID = "null_id"
     """The document's id is null, empty or missing."""
     BAD_ID = "bad_id"
-    """The document's id is neither a string nor an integer, or is not valid Unicode."""
+    """The document's id is neither a string nor an integer, is not valid Unicode, or is longer than 1,024 bytes."""
     DUPLICATE_ID = "duplicate_id"
     """Several documents have this id; all of them are held back."""
     INVALID_UNICODE = "invalid_unicode"
@@ -44,8 +46,13 @@ class Reason(StrEnum):
     NOT_TEXT = "not_text"
     """A field holds a number, a boolean or a structure where a string or a list of strings is expected."""
     TOO_LARGE = "too_large"
-    """The document's texts pass the size limit."""
+    """The document's texts pass the size limit, or a record is too long to be parsed at all."""
     UNPARSABLE = "unparsable"
     """The record is not valid JSON or CSV."""
     ANALYSIS_FAILED = "analysis_failed"
     """The analyser did not give tokens that rebuild the text."""
+
+
+def text_hash(text_utf8: bytes) -> str:
+    """Return the first 16 bytes of the text's SHA-256 as 32 hex digits: the ``text_hash`` of a row."""
+    return hashlib.sha256(text_utf8).hexdigest()[:32]

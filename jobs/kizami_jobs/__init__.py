@@ -1,0 +1,1 @@
+"""The job: Kizami on Ray. The only package that imports it."""

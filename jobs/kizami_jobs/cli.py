@@ -1,0 +1,84 @@
+"""The ``kizami`` command: the reading verbs, and those that run the job."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from types import FrameType
+from typing import Final
+
+from kizami.cli import READING_VERBS, Answer, Verb, add_corpus, business_date
+from kizami.cli import main as run_verb
+from kizami.config import load_config
+from kizami.errors import ConfigurationError, InterruptedRunError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point of the ``kizami`` script."""
+    return run_verb(VERBS, arguments)
+
+
+def _run(parsed: argparse.Namespace) -> Answer:
+    config = load_config(parsed.config)
+    config.corpus(parsed.corpus)
+    try:
+        # Imported here: reading needs no Ray, and importing it takes a second.
+        from kizami_jobs.daily import RunRequest, RunResult, run_corpus  # noqa: PLC0415
+        from kizami_jobs.progress import Progress  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"{error.name} is not installed: running the job needs pip install 'kizami[jobs]'"
+        ) from error
+    request = RunRequest(parsed.corpus, parsed.date, as_of_now=parsed.as_of_now, allow_empty=parsed.allow_empty)
+    with _signals_raise():
+        result: RunResult = run_corpus(config, request, Progress(sys.stderr), address=os.environ.get("RAY_ADDRESS"))
+    return Answer(_run_text(result), {"run": asdict(result.entry), "snapshot": asdict(result.pointer)})
+
+
+def _run_text(result: RunResult) -> str:  # type: ignore[name-defined]  # noqa: F821  # imported where it is needed
+    counts, pointer = result.entry.counts, result.pointer
+    folder = f"{result.store}/{pointer.path}"
+    if result.entry.state == "unchanged":
+        return f"nothing to do: {pointer.date} is published from the same input\n{folder}"
+    return (
+        f"published {pointer.date}: {counts.documents:,} documents, {counts.rows:,} rows, {counts.tokens:,} tokens, "
+        f"{counts.quarantined:,} quarantined; {counts.texts_analysed:,} texts analysed, "
+        f"{counts.parts_reused:,} of {counts.parts:,} parts found finished\n{folder}"
+    )
+
+
+@contextmanager
+def _signals_raise() -> Iterator[None]:
+    """SIGINT and SIGTERM end the run with an error of its own, so that it records its end and gives the lock back."""
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        raise InterruptedRunError(number)
+
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    add_corpus(parser)
+    parser.add_argument(
+        "--date", type=business_date, metavar="D", help="business date (default: today in the configured time zone)"
+    )
+    parser.add_argument(
+        "--as-of-now", action="store_true", help="publish today's source under --date, though it is not that date's"
+    )
+    parser.add_argument("--allow-empty", action="store_true", help="publish a corpus without texts")
+
+
+VERBS: Final = (
+    Verb("run", "analyse a corpus on Ray and publish its snapshot: the daily job", _add_run_arguments, _run),
+    *READING_VERBS,
+)

@@ -1,0 +1,58 @@
+"""The Ray cluster a job runs on: one of its own on this host, or an existing one."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import ray
+import ray.exceptions
+
+from kizami.errors import KizamiError, UnavailableError
+
+# Ray warns of a changed default that only concerns hosts with accelerators.
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+# Nothing is to leave the host.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+
+@contextmanager
+def connected(address: str | None) -> Iterator[None]:
+    """Be connected to the cluster at ``address`` (Ray's own forms), or to a new local one that ends with this context.
+
+    A connection that exists already is used and left open. Raises UnavailableError where no cluster answers.
+    """
+    if ray.is_initialized():
+        yield
+        return
+    try:
+        ray.init(
+            # Not None: Ray would join whatever cluster was started last on this host.
+            address=address or "local",
+            # None: an existing cluster has its own.
+            include_dashboard=None if address else False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    except (ConnectionError, TimeoutError, ValueError, RuntimeError, OSError) as error:
+        where = f"the Ray cluster at RAY_ADDRESS={address}" if address else "a local Ray"
+        raise UnavailableError(f"{where} did not start or answer: {_first_line(error)}") from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def cluster_error(error: ray.exceptions.RayError) -> KizamiError | BaseException:
+    """The error to raise for what Ray reports of a task: the task's own, or UnavailableError for a lost worker."""
+    if isinstance(error, ray.exceptions.RayTaskError):
+        return error.cause if isinstance(error.cause, Exception) else error
+    return UnavailableError(
+        f"Ray lost a worker and gave up ({type(error).__name__}: {_first_line(error)}); start the run again to go on"
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

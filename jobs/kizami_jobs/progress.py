@@ -1,0 +1,54 @@
+"""What a person sees of a run: a bar on a terminal, plain lines elsewhere. On stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any, Final, TextIO
+
+from tqdm import tqdm
+
+LINE_EVERY_SECONDS: Final = 15.0
+
+
+class Progress:
+    """Stages as lines; texts done, rate and time left as a bar or as a line now and then."""
+
+    def __init__(self, stream: TextIO | None = None, *, quiet: bool = False) -> None:
+        self._stream = stream or sys.stderr
+        self._quiet = quiet
+        self._bar: tqdm[Any] | None = None
+        self._total = self._done = 0
+        self._started = self._spoken = 0.0
+
+    def say(self, line: str) -> None:
+        """One line of news."""
+        if not self._quiet:
+            tqdm.write(line, file=self._stream)
+
+    def start_texts(self, total: int) -> None:
+        """Begin to count ``total`` texts."""
+        self._total, self._done = total, 0
+        self._started = self._spoken = time.monotonic()
+        if not self._quiet and self._stream.isatty():
+            self._bar = tqdm(total=total, unit=" texts", unit_scale=True, file=self._stream, dynamic_ncols=True)
+
+    def texts(self, done: int) -> None:
+        """``done`` texts are done by now."""
+        if self._bar is not None:
+            self._bar.update(done - self._done)
+        elif time.monotonic() - self._spoken >= LINE_EVERY_SECONDS:
+            self._spoken = time.monotonic()
+            self.say(self._line(done))
+        self._done = done
+
+    def end_texts(self) -> None:
+        """All texts are done, or the run ends."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def _line(self, done: int) -> str:
+        rate = done / (time.monotonic() - self._started)
+        left = f"{(self._total - done) / rate:,.0f} s left" if rate else "time left unknown"
+        return f"{done:,} of {self._total:,} texts, {rate:,.0f} texts/s, {left}"

@@ -1,0 +1,69 @@
+"""A run's entry in the ledger while the run goes on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from kizami.errors import InterruptedRunError, KizamiError, LockHeldError, UnavailableError
+from kizami.ledger import Ledger, RunEntry, State, error_entry
+
+
+def now() -> datetime:
+    """The current time, UTC. The one place of the job that reads the clock."""
+    return datetime.now(UTC)
+
+
+def timestamp(moment: datetime) -> str:
+    """ISO 8601 in UTC, to the second."""
+    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+class RunRecord:
+    """Keeps a run's ledger entry up to date: its stage, its counts, its end."""
+
+    def __init__(self, ledger: Ledger, entry: RunEntry) -> None:
+        self._ledger = ledger
+        self.entry = entry
+        ledger.write(entry)
+
+    def note(self, **changes: Any) -> None:
+        """Change the entry; written with the next stage or at the end."""
+        self.entry = replace(self.entry, **changes)
+
+    def count(self, **changes: int) -> None:
+        """Change some of the entry's counts."""
+        self.note(counts=replace(self.entry.counts, **changes))
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Enter a stage: written to the ledger at once, its seconds added when it is left."""
+        self.note(stage=name)
+        self._ledger.write(self.entry)
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            seconds = round(time.monotonic() - started, 3)
+            self.note(stage_seconds={**self.entry.stage_seconds, name: seconds})
+
+    def end(self, state: State) -> None:
+        """Close the entry of a run that did what it was asked to."""
+        self.note(state=state, ended_at=timestamp(now()), exit_code=0)
+        self._ledger.write(self.entry)
+
+    def fail(self, error: BaseException) -> None:
+        """Close the entry of a run that ends with ``error``. A store that is away does not hide that error."""
+        state = State.FAILED
+        if isinstance(error, LockHeldError):
+            state = State.REFUSED
+        elif isinstance(error, InterruptedRunError | KeyboardInterrupt):
+            state = State.INTERRUPTED
+        code = error.exit_code if isinstance(error, KizamiError) else KizamiError.exit_code
+        self.note(state=state, ended_at=timestamp(now()), exit_code=code, error=error_entry(error))
+        with suppress(UnavailableError):
+            self._ledger.write(self.entry)

@@ -1,0 +1,1 @@
+"""Analysis: texts to tokens, exactly as MeCab with UniDic gives them."""

@@ -1,0 +1,52 @@
+"""The dictionary MeCab analyses with, and the fingerprint of all that decides the tokens."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from kizami.analysis.shown import Normalisation
+from kizami.errors import ConfigurationError
+
+ANALYSIS_VERSION: Final = 1
+"""Bumped by hand whenever a change of this package changes any token or feature; a golden digest guards it."""
+
+_DECISIVE_FILES: Final = ("char.bin", "dicrc", "matrix.bin", "sys.dic", "unk.dic")
+
+
+@dataclass(frozen=True, slots=True)
+class Dictionary:
+    """A compiled MeCab dictionary in UniDic's format."""
+
+    folder: Path
+    name: str
+    """Name and version, for provenance."""
+
+
+@cache
+def bundled_dictionary() -> Dictionary:
+    """The dictionary of the unidic-lite package. Raises ConfigurationError where it is not installed."""
+    try:
+        import unidic_lite  # noqa: PLC0415  # reading snapshots needs no dictionary
+    except ImportError as error:
+        raise ConfigurationError("unidic-lite is not installed: pip install 'kizami[jobs]'") from error
+    return Dictionary(Path(unidic_lite.DICDIR), f"unidic-lite {version('unidic-lite')}")
+
+
+@cache
+def fingerprint(dictionary: Dictionary, normalisation: Normalisation) -> str:
+    """32 hex digits that change whenever the tokens of some text might.
+
+    Hashed are ``ANALYSIS_VERSION``, MeCab (as fugashi brings it), the dictionary's bytes and the normalisation.
+    Computed once a process: 260 MB of dictionary take about 0.2 s.
+    """
+    digest = hashlib.sha256(f"{ANALYSIS_VERSION}\0fugashi {version('fugashi')}\0{normalisation}\0".encode())
+    for name in _DECISIVE_FILES:
+        with (dictionary.folder / name).open("rb") as file:
+            digest.update(f"{name}\0".encode())
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:32]

@@ -1,0 +1,195 @@
+"""The command line: parse, load the configuration, one call, print, exit code.
+
+A verb is a function from the parsed arguments to an :class:`Answer`. The verbs here need only what a reader installs;
+``kizami_jobs.cli`` adds those that run the job.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import json
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+from kizami.config import Config, load_config
+from kizami.documents import read_document, render_document
+from kizami.errors import KizamiError
+from kizami.ledger import Ledger, RunEntry
+from kizami.readers import document_path, snapshot_glob, snapshot_path
+from kizami.stores import open_store
+from kizami_schemas import v1
+from kizami_schemas.compatibility import IncompatibleSchemaError, check_compatible, describe, frozen
+from kizami_schemas.documentation import render_markdown
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a verb answers, once for people and once for programs."""
+
+    text: str
+    data: dict[str, Any]
+    exit_code: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """One verb: its name, its line of help, its arguments, what it does."""
+
+    name: str
+    help: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    perform: Callable[[argparse.Namespace], Answer]
+
+
+def main(verbs: Sequence[Verb], arguments: Sequence[str] | None = None) -> int:
+    """Run one verb and return its exit code. A usage error raises SystemExit(2), as argparse does."""
+    parsed = build_parser(verbs).parse_args(arguments)
+    try:
+        answer: Answer = parsed.perform(parsed)
+    except KizamiError as error:
+        return _report(parsed, error, error.exit_code, str(error))
+    except KeyboardInterrupt as error:
+        return _report(parsed, error, 130, "interrupted")
+    except Exception as error:  # the last resort: a bug is reported as one
+        message = f"{type(error).__name__}: this is a bug in kizami; --debug shows where, please report it"
+        return _report(parsed, error, KizamiError.exit_code, message)
+    print(json.dumps(answer.data, ensure_ascii=False) if parsed.json else answer.text)
+    return answer.exit_code
+
+
+def build_parser(verbs: Sequence[Verb]) -> argparse.ArgumentParser:
+    """The parser of the whole command line."""
+    parser = argparse.ArgumentParser(prog="kizami", description="Japanese text analysed once a day, for everyone.")
+    parser.add_argument("--version", action="version", version=f"kizami {version('kizami')}")
+    subparsers = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+    for verb in verbs:
+        subparser = subparsers.add_parser(verb.name, help=verb.help, description=verb.help)
+        verb.add_arguments(subparser)
+        subparser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
+        subparser.add_argument("--debug", action="store_true", help="print the traceback of an error")
+        subparser.set_defaults(perform=verb.perform)
+    return parser
+
+
+def add_corpus(parser: argparse.ArgumentParser) -> None:
+    """Add CORPUS and --config."""
+    parser.add_argument("corpus", metavar="CORPUS", help="name of the corpus in the configuration")
+    add_config(parser)
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """Add --config."""
+    parser.add_argument(
+        "--config", type=Path, default=Path("kizami.toml"), metavar="FILE", help="configuration (default: kizami.toml)"
+    )
+
+
+def business_date(value: str) -> dt.date:
+    """A date as people write it on the command line."""
+    try:
+        return dt.date.fromisoformat(value)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{value!r} is no date; write it as 2026-11-23") from None
+
+
+def _report(parsed: argparse.Namespace, error: BaseException, exit_code: int, message: str) -> int:
+    if parsed.debug:
+        traceback.print_exception(error)
+    one_line = " ".join(message.split())
+    print(f"kizami: {one_line}", file=sys.stderr)
+    if parsed.json:
+        print(
+            json.dumps({"error": type(error).__name__, "message": one_line, "exit_code": exit_code}, ensure_ascii=False)
+        )
+    return exit_code
+
+
+def _configured(parsed: argparse.Namespace) -> Config:
+    config = load_config(parsed.config)
+    config.corpus(parsed.corpus)
+    return config
+
+
+def _path(parsed: argparse.Namespace) -> Answer:
+    config = _configured(parsed)
+    path = snapshot_path(config.store, parsed.corpus, parsed.date)
+    glob = snapshot_glob(config.store, parsed.corpus, parsed.date)
+    return Answer(glob if parsed.glob else path, {"path": path, "glob": glob})
+
+
+def _add_path_arguments(parser: argparse.ArgumentParser) -> None:
+    add_corpus(parser)
+    parser.add_argument("--date", type=business_date, metavar="D", help="business date (default: the newest)")
+    parser.add_argument("--glob", action="store_true", help="print the pattern that polars and DuckDB want")
+
+
+def _show(parsed: argparse.Namespace) -> Answer:
+    config = _configured(parsed)
+    rows = read_document(config.store, parsed.corpus, parsed.doc_id, parsed.date)
+    path = document_path(config.store, parsed.corpus, parsed.doc_id, parsed.date)
+    return Answer(render_document(rows), {"path": path, "rows": rows.to_pylist()})
+
+
+def _add_show_arguments(parser: argparse.ArgumentParser) -> None:
+    add_corpus(parser)
+    parser.add_argument("doc_id", metavar="DOC_ID", help="id of the document")
+    parser.add_argument("--date", type=business_date, metavar="D", help="business date (default: the newest)")
+
+
+def _history(parsed: argparse.Namespace) -> Answer:
+    config = _configured(parsed)
+    entries = Ledger(open_store(config.store), parsed.corpus).history(parsed.limit)
+    lines = [_history_line(entry) for entry in entries] or [f"no runs of {parsed.corpus} yet"]
+    return Answer("\n".join(lines), {"corpus": parsed.corpus, "runs": [asdict(entry) for entry in entries]})
+
+
+def _history_line(entry: RunEntry) -> str:
+    counts = entry.counts
+    exit_code = "-" if entry.exit_code is None else entry.exit_code
+    line = f"{entry.started_at}  {entry.date}  {entry.state:<11}  exit {exit_code:<3}"
+    line += f"  {counts.rows:>10,} rows  {counts.texts_analysed:>10,} analysed  {counts.quarantined:>6,} quarantined"
+    line += f"  {sum(entry.stage_seconds.values()):7.1f} s  {entry.run}"
+    return f"{line}\n    {entry.error.name} at {entry.stage}: {entry.error.message}" if entry.error else line
+
+
+def _add_history_arguments(parser: argparse.ArgumentParser) -> None:
+    add_corpus(parser)
+    parser.add_argument("--limit", type=int, default=20, metavar="N", help="the newest N runs (default: 20)")
+
+
+def _schema(parsed: argparse.Namespace) -> Answer:
+    columns = describe(v1.SCHEMA)
+    data = {"schema": f"{v1.MAJOR}.{v1.MINOR}", "columns": columns}
+    if parsed.action == "show":
+        return Answer(render_markdown(v1.MAJOR, v1.MINOR, v1.SCHEMA).rstrip(), data)
+    try:
+        added = check_compatible(frozen(v1.MAJOR), columns)
+    except IncompatibleSchemaError as error:
+        return Answer(
+            f"schema v{v1.MAJOR} is not what was published: {error}", {**data, "error": str(error)}, exit_code=1
+        )
+    news = f"; new: {', '.join(added)}" if added else ""
+    return Answer(f"schema v{v1.MAJOR}.{v1.MINOR} keeps what v{v1.MAJOR} promised{news}", {**data, "added": added})
+
+
+def _add_schema_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", nargs="?", choices=("show", "check"), default="show", help="show it, or check it")
+
+
+READING_VERBS: Final = (
+    Verb("path", "print the folder of a snapshot, for pd.read_parquet", _add_path_arguments, _path),
+    Verb("show", "print a document's tokens", _add_show_arguments, _show),
+    Verb("history", "print the ledger: what became of each run", _add_history_arguments, _history),
+    Verb(
+        "schema",
+        "print the schema, or check it against its frozen version",
+        _add_schema_arguments,
+        _schema,
+    ),
+)

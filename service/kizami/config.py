@@ -1,0 +1,189 @@
+"""The configuration: one TOML file, read once, every key known."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from kizami.analysis.shown import Normalisation
+from kizami.errors import ConfigurationError
+
+KIB, MIB, GIB = 1024, 1024**2, 1024**3
+MAX_DOCUMENT_BYTES: Final = 16 * MIB
+"""UTF-8 bytes of all texts of a document; a larger one is quarantined."""
+MAX_PART_BYTES: Final = GIB // 2 - MAX_DOCUMENT_BYTES
+"""The largest target. A part grows to twice its target before it splits, and never passes 1 GiB."""
+
+_SIZES: Final = {"B": 1, "KiB": KIB, "MiB": MIB, "GiB": GIB}
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600}
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusConfig:
+    """One corpus: where its documents are, and how they are analysed."""
+
+    name: str
+    source: str
+    """A file, glob or folder; ``s3://`` or a local path, absolute once read."""
+    id_column: str
+    fields: tuple[str, ...]
+    """In the order that rows of a document take; ``list.key`` for one key of a list of structs."""
+    normalisation: Normalisation = Normalisation.UNIDIC
+    """Full width by default, because UniDic is written so."""
+    part_bytes: int = 32 * MIB
+    """Target of UTF-8 text in a part: some 12 MB of Parquet per 10 MB of text, so one file is neither tiny nor slow to
+    rewrite."""
+
+
+@dataclass(frozen=True, slots=True)
+class LockConfig:
+    """Timing of the lock on a corpus."""
+
+    beat_seconds: float = 15
+    expiry_seconds: float = 90
+    """Six beats: a pause of a minute does not cost a run its lock, and a dead one is replaced within two."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything a run needs to know, checked."""
+
+    store: str
+    corpora: Mapping[str, CorpusConfig]
+    timezone: ZoneInfo = field(default_factory=lambda: ZoneInfo("Asia/Tokyo"))
+    """Where the business date changes. The corpora are Japanese, so is the default."""
+    lock: LockConfig = LockConfig()
+
+    def corpus(self, name: str) -> CorpusConfig:
+        """The corpus called ``name``. Raises ConfigurationError naming those there are."""
+        try:
+            return self.corpora[name]
+        except KeyError:
+            known = ", ".join(sorted(self.corpora)) or "none"
+            raise ConfigurationError(
+                f"no corpus {name!r} in the configuration{_suggest(name, self.corpora)}; there are: {known}"
+            ) from None
+
+
+def load_config(path: Path) -> Config:
+    """Read and check a configuration file. Relative paths in it start from its own folder.
+
+    Raises ConfigurationError, naming the file and the key.
+    """
+    try:
+        content = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise ConfigurationError(f"{path}: no such configuration file; name one with --config FILE") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigurationError(f"{path}: cannot be read: {error}") from None
+    try:
+        return _config(content, path.resolve().parent)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{path}: {error}") from None
+
+
+def _config(content: Mapping[str, Any], folder: Path) -> Config:
+    _refuse_unknown(content, {"store", "timezone", "lock", "corpora"}, "")
+    corpora = _get(content, "corpora", dict, "", default={})
+    if not corpora:
+        raise ConfigurationError("no corpus: add a table [corpora.NAME] with source, id and fields")
+    return Config(
+        store=_absolute(_get(content, "store", str, ""), folder).rstrip("/"),
+        timezone=_timezone(_get(content, "timezone", str, "", default="Asia/Tokyo")),
+        lock=_lock(_get(content, "lock", dict, "", default={})),
+        corpora={name: _corpus(name, table, folder) for name, table in corpora.items()},
+    )
+
+
+def _corpus(name: str, table: object, folder: Path) -> CorpusConfig:
+    where = f"corpora.{name}."
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", name):
+        raise ConfigurationError(f"corpora.{name}: a corpus is named by a-z, 0-9, - and _, 64 at the most")
+    if not isinstance(table, dict):
+        raise ConfigurationError(f"corpora.{name} is not a table")
+    _refuse_unknown(table, {"source", "id", "fields", "normalisation", "part_bytes"}, where)
+    fields = _get(table, "fields", list, where)
+    if not fields or not all(isinstance(item, str) and item for item in fields):
+        raise ConfigurationError(f"{where}fields is not a list of column names")
+    if len(set(fields)) < len(fields):
+        raise ConfigurationError(f"{where}fields names a column twice")
+    normalisation = _get(table, "normalisation", str, where, default="unidic")
+    if normalisation not in set(Normalisation):
+        raise ConfigurationError(f"{where}normalisation is {normalisation!r}; it is one of {', '.join(Normalisation)}")
+    part_bytes = _size(table.get("part_bytes", "32MiB"), f"{where}part_bytes")
+    if not 1 <= part_bytes <= MAX_PART_BYTES:
+        raise ConfigurationError(f"{where}part_bytes is not between 1B and {MAX_PART_BYTES // MIB}MiB")
+    return CorpusConfig(
+        name=name,
+        source=_absolute(_get(table, "source", str, where), folder),
+        id_column=_get(table, "id", str, where),
+        fields=tuple(fields),
+        normalisation=Normalisation(normalisation),
+        part_bytes=part_bytes,
+    )
+
+
+def _lock(table: Mapping[str, Any]) -> LockConfig:
+    _refuse_unknown(table, {"beat", "expiry"}, "lock.")
+    default = LockConfig()
+    beat = _duration(table.get("beat", f"{default.beat_seconds:g}s"), "lock.beat")
+    expiry = _duration(table.get("expiry", f"{default.expiry_seconds:g}s"), "lock.expiry")
+    if expiry < 4 * beat:
+        raise ConfigurationError(
+            "lock.expiry is less than four times lock.beat: a slow store would cost runs their lock"
+        )
+    return LockConfig(beat, expiry)
+
+
+def _get(table: Mapping[str, Any], key: str, kind: type, where: str, default: object = None) -> Any:
+    value = table.get(key, default)
+    if value is None:
+        raise ConfigurationError(f"{where}{key} is missing")
+    if not isinstance(value, kind) or value == "":
+        names: dict[type, str] = {str: "a string", list: "a list", dict: "a table"}
+        raise ConfigurationError(f"{where}{key} is not {names[kind]}{' with something in it' if value == '' else ''}")
+    return value
+
+
+def _refuse_unknown(table: Mapping[str, Any], known: set[str], where: str) -> None:
+    for key in table:
+        if key not in known:
+            raise ConfigurationError(
+                f"unknown key {where}{key}{_suggest(key, known)}; known here: {', '.join(sorted(known))}"
+            )
+
+
+def _suggest(word: str, known: Mapping[str, Any] | set[str]) -> str:
+    close = difflib.get_close_matches(word, list(known), 1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _absolute(location: str, folder: Path) -> str:
+    return location if "://" in location else str(folder / Path(location).expanduser()) + "/" * location.endswith("/")
+
+
+def _timezone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise ConfigurationError(f"timezone {name!r} is not in the time zone database (example: Asia/Tokyo)") from None
+
+
+def _size(value: object, where: str) -> int:
+    match = re.fullmatch(r"(\d+)\s*(B|KiB|MiB|GiB)", str(value))
+    if isinstance(value, bool) or not match:
+        raise ConfigurationError(f"{where} is {value!r}; write a size like 32MiB (B, KiB, MiB or GiB)")
+    return int(match[1]) * _SIZES[match[2]]
+
+
+def _duration(value: object, where: str) -> float:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|m|h)", str(value))
+    if not match or float(match[1]) == 0:
+        raise ConfigurationError(f"{where} is {value!r}; write a duration like 90s (s, m or h)")
+    return float(match[1]) * _SECONDS[match[2]]

@@ -1,0 +1,140 @@
+"""The ledger: one entry a run, ``runs/{run}.json``, whatever became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Final
+
+from kizami import json_form, layout
+from kizami.errors import KizamiError
+from kizami.stores.base import ConditionFailedError, ObjectMissingError, ObjectStore
+
+
+class State(StrEnum):
+    """What became of a run."""
+
+    STARTED = "started"
+    """Running, or died without a word: whoever takes its lock over finds out."""
+    PUBLISHED = "published"
+    UNCHANGED = "unchanged"
+    """The input was that of the published snapshot of the date: nothing to do."""
+    CANDIDATE = "candidate"
+    """A snapshot was made and not published, as asked."""
+    REFUSED = "refused"
+    """Another run held the lock."""
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+    DIED = "died"
+    """Its lock expired. If ``head.json`` holds its commit it published all the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorEntry:
+    """Why a run failed."""
+
+    name: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunCounts:
+    """How far a run came."""
+
+    documents: int = 0
+    texts: int = 0
+    rows: int = 0
+    tokens: int = 0
+    quarantined: int = 0
+    parts: int = 0
+    parts_analysed: int = 0
+    parts_reused: int = 0
+    """Parts found finished in staging, left by a run that did not end."""
+    texts_analysed: int = 0
+    """Texts given to MeCab by this run."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunEntry:
+    """One run."""
+
+    run: str
+    verb: str
+    corpus: str
+    date: str
+    state: State
+    stage: str
+    """The stage the run is in, or ended in."""
+    started_at: str
+    ended_at: str | None = None
+    exit_code: int | None = None
+    error: ErrorEntry | None = None
+    snapshot: str | None = None
+    fingerprint: str | None = None
+    counts: RunCounts = RunCounts()
+    stage_seconds: Mapping[str, float] = field(default_factory=dict)
+    """Wall clock by stage, in the order they were entered."""
+    peak_worker_bytes: int | None = None
+    """The largest private memory (USS) any worker process reported."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+class Ledger:
+    """Entries of one corpus. An entry is changed by its own run, and by the one that finds that run dead."""
+
+    def __init__(self, store: ObjectStore, corpus: str) -> None:
+        self._store: Final = store
+        self._corpus: Final = corpus
+        self._etags: dict[str, str] = {}
+
+    def write(self, entry: RunEntry) -> None:
+        """Write an entry over the version this object wrote last; create it where there was none.
+
+        An entry that somebody else has closed in the meantime stays as it is: a run that was taken for dead does not
+        rewrite its own obituary. Raises UnavailableError.
+        """
+        key = layout.run_key(self._corpus, entry.run)
+        body = json_form.encode(entry)
+        try:
+            if (etag := self._etags.get(entry.run)) is None:
+                self._etags[entry.run] = self._store.create(key, body)
+            else:
+                self._etags[entry.run] = self._store.replace(key, body, etag)
+        except ConditionFailedError:
+            stored = self._store.get(key)
+            found = _decode(stored.body, key)
+            if stored.body == body:  # our own write, whose answer was lost
+                self._etags[entry.run] = stored.etag
+            elif found.state is State.STARTED:  # an earlier write of ours, whose answer was lost
+                self._etags[entry.run] = self._store.replace(key, body, stored.etag)
+
+    def close_dead(self, run: str, ended_at: str) -> None:
+        """Mark a run as died, unless it closed its entry itself or never wrote one."""
+        key = layout.run_key(self._corpus, run)
+        try:
+            stored = self._store.get(key)
+            entry = _decode(stored.body, key)
+            if entry.state is State.STARTED:
+                dead = replace(entry, state=State.DIED, ended_at=ended_at)
+                self._store.replace(key, json_form.encode(dead), stored.etag)
+        except (ObjectMissingError, ConditionFailedError):
+            return
+
+    def history(self, limit: int | None = None) -> list[RunEntry]:
+        """The newest ``limit`` entries, or all, the newest first. Raises UnavailableError, DataError."""
+        infos = self._store.list(layout.runs_prefix(self._corpus))
+        keys = sorted((info.key for info in infos), reverse=True)[:limit]
+        return [_decode(self._store.get(key).body, key) for key in keys]
+
+
+def error_entry(error: BaseException) -> ErrorEntry:
+    """Name and one-line message of an error. Only Kizami's own messages are known to hold no text of the corpus."""
+    message = (
+        str(error) if isinstance(error, KizamiError) else "an unexpected error; run it again with --debug to see it"
+    )
+    return ErrorEntry(type(error).__name__, message)
+
+
+def _decode(body: bytes, key: str) -> RunEntry:
+    return json_form.decode(RunEntry, body, key)

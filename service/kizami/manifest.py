@@ -1,0 +1,100 @@
+"""The manifest of a snapshot: its parts with their bounds and digests, its counts, and where all of it came from."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from kizami import json_form
+from kizami.errors import DataError
+from kizami.parts import Bounds
+
+
+@dataclass(frozen=True, slots=True)
+class PartEntry:
+    """One part of a snapshot."""
+
+    name: str
+    lower: str
+    """The part holds the doc_ids from here up to, not including, the next part's ``lower``. The first one's is ""."""
+    key: str
+    """Name under which it was staged."""
+    rows: int
+    tokens: int
+    unknown_tokens: int
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What a run read and made."""
+
+    documents: int
+    """Documents with an id, those held back included."""
+    texts: int
+    """Texts in the source: rows + quarantined. Null fields are no texts; a record without any text that had to be held
+    back counts as one."""
+    text_bytes: int
+    """UTF-8 bytes of all sound texts."""
+    rows: int
+    tokens: int
+    unknown_tokens: int
+    quarantined: int
+    quarantined_by_reason: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What made a snapshot, and from what."""
+
+    run: str
+    source: str
+    source_files: int
+    source_bytes: int
+    """Bytes of the source's files as they are stored."""
+    as_of_now: bool
+    """Whether the business date was set by hand for a source that is only ever "now"."""
+    fields: tuple[str, ...]
+    normalisation: str
+    part_bytes: int
+    analysis_version: int
+    versions: Mapping[str, str]
+    """Of kizami, Python, pyarrow, fugashi, Ray and the dictionary."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """``manifests/{snapshot}.json``: written after all parts, never changed."""
+
+    schema: str
+    """Version of the parts' schema, ``major.minor``."""
+    corpus: str
+    snapshot: str
+    date: str
+    created_at: str
+    fingerprint: str
+    input_digest: str
+    counts: Counts
+    parts: tuple[PartEntry, ...]
+    quarantine: str | None
+    """Key of the quarantine file in the store, where anything was held back."""
+    provenance: Provenance
+
+    @property
+    def bounds(self) -> Bounds:
+        """Lower bounds of the parts."""
+        return tuple(part.lower for part in self.parts)
+
+    def part_of(self, doc_id: str) -> PartEntry:
+        """The one part that holds ``doc_id``, if any does."""
+        return self.parts[bisect_right(self.parts, doc_id, key=lambda part: part.lower) - 1]
+
+
+def decode_manifest(body: bytes, key: str) -> Manifest:
+    """A manifest from its JSON. Raises DataError naming the key of the object and the field at fault."""
+    manifest = json_form.decode(Manifest, body, key)
+    if not manifest.parts:
+        raise DataError(f"{key} lists no parts: restore the object from a backup or an earlier version")
+    return manifest

@@ -1,0 +1,191 @@
+"""Parts: which document goes where, in which order, and under which key its finished analysis is found again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from kizami.texts import TEXTS, Reason
+
+Bounds = tuple[str, ...]
+"""Lower bounds of the parts, ascending; the first is "". A part holds the doc_ids from its bound up to, not including,
+the next one's. Comparing str compares code points, which is the order of UTF-8 bytes."""
+
+WHOLE: Final[Bounds] = ("",)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The texts of one part, sorted and told apart."""
+
+    sound: pa.Table
+    """Texts to analyse, by (doc_id, field, position); schema TEXTS, no nulls in doc_id, field, text and text_hash."""
+    faulty: pa.Table
+    """Rows for quarantine, by (file, line, field, position); schema TEXTS, text null."""
+    documents: int
+    """Distinct documents among both, records without an id not counted."""
+
+
+def cut_bounds(doc_ids: pa.Array, text_bytes: npt.NDArray[np.int64], part_bytes: int) -> Bounds:
+    """Bounds for a first run: parts of ``part_bytes`` of text, the last one smaller.
+
+    ``doc_ids`` are distinct and sorted; ``text_bytes`` are the UTF-8 bytes of each. A part ends with the document that
+    brings it to ``part_bytes``.
+    """
+    return ("", *_cuts(doc_ids, text_bytes, part_bytes))
+
+
+def follow_bounds(previous: Bounds, doc_ids: pa.Array, text_bytes: npt.NDArray[np.int64], part_bytes: int) -> Bounds:
+    """Bounds for a later run: those of its predecessor, except that a part splits when it holds over twice
+    ``part_bytes`` and joins the one before it when both together hold no more than ``part_bytes``.
+
+    Doing it again with the same documents changes nothing.
+    """
+    places = np.append(lower_places(doc_ids, previous), len(doc_ids))
+    pieces: list[tuple[str, int]] = []
+    for bound, (first, end) in zip(previous, pairwise(places), strict=True):
+        size = int(text_bytes[first:end].sum())
+        if size <= 2 * part_bytes:
+            pieces.append((bound, size))
+            continue
+        own_ids, own_bytes = doc_ids[first:end], text_bytes[first:end]
+        cuts = _cuts(own_ids, own_bytes, part_bytes)
+        cut_places = [0, *lower_places(own_ids, cuts), len(own_ids)]
+        sizes = [int(own_bytes[start:stop].sum()) for start, stop in pairwise(cut_places)]
+        pieces += zip((bound, *cuts), sizes, strict=True)
+    kept = pieces[:1]
+    for bound, size in pieces[1:]:
+        if kept[-1][1] + size <= part_bytes:
+            kept[-1] = (kept[-1][0], kept[-1][1] + size)
+        else:
+            kept.append((bound, size))
+    return tuple(bound for bound, _ in kept)
+
+
+def _cuts(doc_ids: pa.Array, text_bytes: npt.NDArray[np.int64], part_bytes: int) -> list[str]:
+    """First doc_id of every part but the first one."""
+    total = np.cumsum(text_bytes)
+    cuts: list[str] = []
+    done = 0
+    while True:
+        place = int(np.searchsorted(total, done + part_bytes)) + 1
+        if place >= len(doc_ids):
+            return cuts
+        cuts.append(doc_ids[place].as_py())
+        done = int(total[place - 1])
+
+
+def lower_places(doc_ids: pa.Array, bounds: Sequence[str]) -> npt.NDArray[np.intp]:
+    """For each bound, the place of the first of the sorted ``doc_ids`` that is not below it."""
+    ids = doc_ids.to_numpy(zero_copy_only=False)
+    return np.asarray(np.searchsorted(ids, np.array(bounds, object), side="left"), np.intp)
+
+
+def part_numbers(doc_ids: pa.Array, bounds: Bounds) -> npt.NDArray[np.intp]:
+    """The part each doc_id belongs to. Records without an id go to the first part, which quarantines them."""
+    ids = doc_ids.fill_null("").to_numpy(zero_copy_only=False)
+    return np.asarray(np.searchsorted(np.array(bounds, object), ids, side="right") - 1, np.intp)
+
+
+def split(texts: pa.Table, bounds: Bounds) -> list[pa.Table]:
+    """Cut a table of schema TEXTS into one table a part, rows in their order."""
+    if len(bounds) == 1:
+        return [texts]
+    numbers = part_numbers(texts["doc_id"].combine_chunks(), bounds)
+    order = np.argsort(numbers, kind="stable")
+    ends = np.searchsorted(numbers[order], np.arange(len(bounds) + 1))
+    # Each table has buffers of its own: a slice would be sent to its part with all the others' bytes.
+    return [texts.take(pa.array(order[start:end])) for start, end in pairwise(ends)]
+
+
+def prepare(texts: pa.Table) -> Prepared:
+    """Sort a part's texts and set aside what cannot be analysed, all documents that share an id included."""
+    texts = _mark_duplicates(texts)
+    documents = len(pc.unique(texts["doc_id"].drop_null()))
+    reason_missing = pc.is_null(texts["reason"])
+    sound = texts.filter(pc.and_(reason_missing, pc.is_valid(texts["text_hash"])))
+    faulty = texts.filter(pc.invert(reason_missing))
+    return Prepared(
+        sound=_sorted(sound, "doc_id", "field", "position"),
+        faulty=_sorted(faulty, "file", "line", "field", "position"),
+        documents=documents,
+    )
+
+
+def _sorted(table: pa.Table, *columns: str) -> pa.Table:
+    keys = [(column, "ascending") for column in columns]
+    return table.take(pc.sort_indices(table, keys)).combine_chunks()
+
+
+def _mark_duplicates(texts: pa.Table) -> pa.Table:
+    """Set reason and message, and take the text away, wherever several records have the row's doc_id."""
+    records = texts.select(["doc_id", "file", "line"]).group_by(["doc_id", "file", "line"]).aggregate([])
+    counts = records.group_by("doc_id").aggregate([([], "count_all")])
+    shared = counts.filter(pc.and_(pc.is_valid(counts["doc_id"]), pc.greater(counts["count_all"], 1)))
+    if not len(shared):
+        return texts
+    place = pc.index_in(texts["doc_id"], shared["doc_id"].combine_chunks())
+    message = pc.binary_join_element_wise(
+        pc.cast(shared["count_all"].combine_chunks().take(place), pa.string()),
+        "documents of the source have this id",
+        " ",
+    )
+    replaced = {
+        "text": pa.scalar(None, pa.string()),
+        "text_hash": pa.scalar(None, pa.string()),
+        "reason": pa.scalar(str(Reason.DUPLICATE_ID), pa.string()),
+        "message": message,
+    }
+    duplicate = pc.is_valid(place)
+    columns = [
+        pc.if_else(duplicate, replaced[name], texts[name]) if name in replaced else texts[name] for name in TEXTS.names
+    ]
+    return pa.Table.from_arrays(columns, schema=TEXTS)
+
+
+def has_unique_keys(sound: pa.Table) -> bool:
+    """Whether no two neighbours of the sorted texts have the same (doc_id, field, position)."""
+    same = pa.scalar(True)
+    for name in ("doc_id", "field", "position"):
+        column = sound[name].combine_chunks()
+        same = pc.and_(same, pc.equal(column[1:], column[:-1]))
+    return len(sound) < 2 or not pc.any(same).as_py()
+
+
+def part_key(
+    sound: pa.Table, fields: Sequence[str], lower: str, upper: str | None, *, fingerprint: str, schema: str
+) -> str:
+    """The name under which a finished part is staged: 32 hex digits of all that decides its content.
+
+    That is its bounds, its ordered (doc_id, field, position, text_hash), the fingerprint and the schema version.
+    """
+    head = "\0".join((lower, "" if upper is None else f"below {upper}", fingerprint, schema))
+    digest = hashlib.sha256(f"{len(head)}\0{head}\0".encode())
+    field_names = pa.array(fields, pa.string()).take(sound["field"].combine_chunks())
+    # Lengths before the strings: no id or field name can be mistaken for a separator.
+    rows = pc.binary_join_element_wise(
+        *(
+            pc.cast(column, pa.string())
+            for column in (
+                pc.binary_length(sound["doc_id"]),
+                sound["doc_id"],
+                pc.binary_length(field_names),
+                field_names,
+                sound["position"],
+                sound["text_hash"],
+            )
+        ),
+        " ",
+    )
+    for chunk in rows.chunks if isinstance(rows, pa.ChunkedArray) else [rows]:
+        for row in chunk.to_pylist():
+            digest.update(row.encode())
+    return digest.hexdigest()[:32]

@@ -1,0 +1,52 @@
+"""Sources: Parquet, JSON Lines and CSV, on the local disk or S3, read as one kind of table.
+
+::
+
+    files = list_files("s3://dumps/recipes/*.parquet")
+    for index, file in enumerate(files):
+        for block in read_texts(file, file_index=index, id_column="recipe_id", fields=["title", "steps"]):
+            ...
+    absent_columns(all_columns_seen, source=..., id_column="recipe_id", fields=["title", "steps"])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from kizami.sources.blocks import Block, BlockBuilder
+from kizami.sources.columns import absent_columns
+from kizami.sources.csv_file import read_csv
+from kizami.sources.files import SourceFile, list_files
+from kizami.sources.jsonl import read_jsonl
+from kizami.sources.parquet import read_parquet
+from kizami.sources.records import Records
+
+__all__ = ["Block", "SourceFile", "absent_columns", "list_files", "read_texts"]
+
+_READERS: Final = {"csv": read_csv, "jsonl": read_jsonl, "parquet": read_parquet}
+
+
+def read_texts(
+    file: SourceFile,
+    *,
+    file_index: int,
+    id_column: str,
+    fields: Sequence[str],
+    block_bytes: int = 8 << 20,
+    document_limit_bytes: int = 16 << 20,
+) -> Iterator[Block]:
+    """Read one file once, in order, as blocks of texts.
+
+    A block ends after the document that brings it to ``block_bytes`` of text or to 20,000 rows; memory does not
+    depend on the file's size. ``file_index`` is the file's place in ``list_files``. A document of more than
+    ``document_limit_bytes`` of text is held back: each of its texts is a row with the reason, as with any other fault.
+    Null is no text; ``""`` and blank are texts; a null element of a list is no text, but its position counts.
+
+    Raises UnavailableError when the file cannot be read, DataError when it is truncated or corrupt,
+    ConfigurationError for columns that its schema or header shows to be absent or of another type. JSON Lines show
+    no such thing before their end: see ``absent_columns``.
+    """
+    builder = BlockBuilder(file_index=file_index, fields=fields, block_bytes=block_bytes)
+    records = Records(id_column, tuple(fields), document_limit_bytes)
+    return _READERS[file.format](file, builder, records)

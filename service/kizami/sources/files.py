@@ -1,0 +1,156 @@
+"""Source files: what a corpus's ``source`` names, as a sorted list."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Final, Literal
+
+import pyarrow.fs
+
+from kizami.errors import ConfigurationError, DataError, UnavailableError
+
+Format = Literal["parquet", "jsonl", "csv"]
+Compression = Literal["gzip", "zstd"]
+
+_EXTENSIONS: Final[dict[str, tuple[Format, Compression | None]]] = {
+    ".parquet": ("parquet", None),
+    ".jsonl": ("jsonl", None),
+    ".jsonl.gz": ("jsonl", "gzip"),
+    ".jsonl.zst": ("jsonl", "zstd"),
+    ".ndjson": ("jsonl", None),
+    ".ndjson.gz": ("jsonl", "gzip"),
+    ".ndjson.zst": ("jsonl", "zstd"),
+    ".csv": ("csv", None),
+    ".csv.gz": ("csv", "gzip"),
+    ".csv.zst": ("csv", "zstd"),
+}
+_S3: Final = "s3://"
+_GLOB: Final = re.compile(r"[*?\[]")
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """One file of a source."""
+
+    url: str
+    """``s3://bucket/key`` or an absolute local path."""
+    format: Format
+    compression: Compression | None
+    size_bytes: int
+    """Bytes as stored, before decompression."""
+
+
+def list_files(source: str) -> tuple[SourceFile, ...]:
+    """Return the files that ``source`` names, sorted by url.
+
+    ``source`` is a file, a folder (read recursively) or a glob (``*``, ``?``, ``[]`` within one name; ``**`` for any
+    depth of folders; a folder that a glob matches is read recursively), on the local disk or, with ``s3://``, on S3.
+    Names that start with ``_`` or ``.`` are skipped inside a folder, and by a glob that does not spell the character
+    out: job markers such as ``_SUCCESS`` are not data. A file that exists under exactly this name wins over a glob.
+
+    Raises UnavailableError when nothing matches or the source cannot be read, DataError for a file of an unknown
+    extension (nothing else is skipped silently), ConfigurationError for a URL of another kind.
+    """
+    file_system, path = open_file_system(source)
+    prefix = _S3 if source.startswith(_S3) else ""
+    try:
+        found = {info.path: info for info in _match(file_system, path)}
+    except (OSError, pyarrow.ArrowInvalid) as error:
+        raise UnavailableError(f"source {source} cannot be listed: {one_line(error)}") from error
+    if not found:
+        raise UnavailableError(f"source {source}: no file matches; check the path, or whether today's dump has arrived")
+    return tuple(_source_file(prefix + path, found[path].size or 0) for path in sorted(found))
+
+
+def open_file_system(url: str) -> tuple[pyarrow.fs.FileSystem, str]:
+    """Return the file system of a URL and the path on it.
+
+    S3 is Arrow's own client: AWS's credential chain, ``AWS_ENDPOINT_URL`` and the bucket's region are its business.
+    Raises ConfigurationError for another scheme or an incomplete URL, UnavailableError when S3 is away.
+    """
+    if not url.startswith(_S3):
+        if scheme := re.match(r"[a-z][a-z0-9+.-]*://", url):
+            raise ConfigurationError(
+                f"source {url}: {scheme[0]} is not supported; give a local path or s3://bucket/path"
+            )
+        return pyarrow.fs.LocalFileSystem(), str(Path(url).absolute())
+    bucket, _, key = url.removeprefix(_S3).partition("/")
+    if "@" in bucket:
+        # Not repeated in the message: what stands before the @ is a secret.
+        raise ConfigurationError(
+            "source s3://…: credentials do not belong in a URL; use AWS's own environment or profile"
+        )
+    if not bucket or _GLOB.search(bucket):
+        raise ConfigurationError(f"source {url}: name one bucket, as in s3://bucket/path")
+    try:
+        file_system, _ = pyarrow.fs.FileSystem.from_uri(_S3 + bucket)
+    except pyarrow.ArrowInvalid as error:
+        raise ConfigurationError(f"source {url}: {one_line(error)}") from error
+    except OSError as error:
+        raise UnavailableError(f"source {url} cannot be reached: {one_line(error)}") from error
+    return file_system, f"{bucket}/{key}".rstrip("/")
+
+
+def one_line(error: BaseException) -> str:
+    """Return an error's message on one line, for use inside another message."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _source_file(url: str, size_bytes: int) -> SourceFile:
+    name = url.rpartition("/")[2].lower()
+    # The longest extension first: .jsonl.gz before a plain .gz would be asked for.
+    for extension, (file_format, compression) in _EXTENSIONS.items():
+        if name.endswith(extension):
+            return SourceFile(url, file_format, compression, size_bytes)
+    known = ", ".join(_EXTENSIONS)
+    if re.search(r"\.json(\.gz|\.zst)?$", name):
+        hint = "if it holds one JSON object a line, it is JSON Lines: name it .jsonl"
+    else:
+        hint = "choose the files to read with a glob, such as dumps/*.jsonl"
+    raise DataError(f"source file {url} has none of the extensions that are read ({known}); {hint}")
+
+
+def _match(file_system: pyarrow.fs.FileSystem, path: str) -> Iterator[pyarrow.fs.FileInfo]:
+    info = file_system.get_file_info(path)
+    if info.type != pyarrow.fs.FileType.NotFound:
+        yield from _files_under(file_system, info)
+    elif _GLOB.search(path):
+        segments = path.split("/")
+        first = next(index for index, segment in enumerate(segments) if _GLOB.search(segment))
+        yield from _expand(file_system, "/".join(segments[:first]) or "/", segments[first:])
+
+
+def _expand(file_system: pyarrow.fs.FileSystem, folder: str, segments: Sequence[str]) -> Iterator[pyarrow.fs.FileInfo]:
+    pattern, rest = segments[0], segments[1:]
+    if pattern == "**":
+        # No folder at all, or one more and the same question again.
+        yield from _expand(file_system, folder, rest or ["*"])
+        for child in _children(file_system, folder, "*"):
+            if child.type == pyarrow.fs.FileType.Directory:
+                yield from _expand(file_system, child.path, segments)
+        return
+    for child in _children(file_system, folder, pattern):
+        if not rest:
+            yield from _files_under(file_system, child)
+        elif child.type == pyarrow.fs.FileType.Directory:
+            yield from _expand(file_system, child.path, rest)
+
+
+def _files_under(file_system: pyarrow.fs.FileSystem, info: pyarrow.fs.FileInfo) -> Iterator[pyarrow.fs.FileInfo]:
+    if info.type != pyarrow.fs.FileType.Directory:
+        yield info
+        return
+    for child in _children(file_system, info.path, "*"):
+        yield from _files_under(file_system, child)
+
+
+def _children(file_system: pyarrow.fs.FileSystem, folder: str, pattern: str) -> Iterator[pyarrow.fs.FileInfo]:
+    hidden = pattern[0] if pattern[0] in "_." else None
+    for info in file_system.get_file_info(pyarrow.fs.FileSelector(folder, allow_not_found=True)):
+        first = info.base_name[:1]
+        if fnmatchcase(info.base_name, pattern) and (first not in {"_", "."} or first == hidden):
+            yield info

@@ -1,0 +1,139 @@
+"""Records: what one record of any format says, as a document with its texts or the fault that holds it back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from kizami.texts import Reason
+
+ID_LIMIT_BYTES: Final = 1024
+"""An id stands in every row of its document, in the bounds of parts and in the driver's memory."""
+TEXTS_LIMIT: Final = 1_000_000
+"""Texts a document may have. The limit in bytes does not bound them: an empty text has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotText:
+    """Stands for a value that cannot be a text, where its own type would pass for one."""
+
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a document is held back."""
+
+    reason: Reason
+    message: str
+
+
+class Text(NamedTuple):
+    """One text of a document."""
+
+    field: int
+    """Index into the configured fields."""
+    position: int
+    utf8: bytes
+    """Without meaning in a document with a fault."""
+
+
+class Document(NamedTuple):
+    """One document. A fault holds for all of its texts."""
+
+    doc_id: bytes | None
+    """UTF-8; None where the fault leaves no id."""
+    texts: Sequence[Text]
+    fault: Fault | None
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """Turns records into documents: ids, fields and limits of one corpus."""
+
+    id_column: str
+    fields: Sequence[str]
+    limit_bytes: int
+    """UTF-8 bytes of text a document may have."""
+
+    def document(self, id_value: object, values: Sequence[object]) -> Document:
+        """Return the document of one record.
+
+        ``values`` has one value a field: None, a text, or a list of texts and Nones; a text is a ``str`` (which may
+        hold lone surrogates) or ``bytes`` of valid UTF-8. Anything else is a fault. The first fault counts: the id's,
+        then the texts' in field order, then the size.
+        """
+        doc_id, fault = self._doc_id(id_value)
+        texts: list[Text] = []
+        size_bytes = 0
+        if sum(len(value) for value in values if type(value) is list) > TEXTS_LIMIT:
+            return Document(doc_id, (), fault or Fault(Reason.TOO_LARGE, f"it has more than {TEXTS_LIMIT:,} texts"))
+        for field, value in enumerate(values):
+            if value is None:
+                continue
+            for position, element in enumerate(value if type(value) is list else (value,)):
+                if element is None:
+                    continue
+                utf8 = b""
+                if isinstance(element, bytes):
+                    utf8 = element
+                elif isinstance(element, str):
+                    try:
+                        utf8 = element.encode()
+                    except UnicodeEncodeError:
+                        fault = fault or self._fault(
+                            Reason.INVALID_UNICODE, value, field, position, "is not valid Unicode"
+                        )
+                else:
+                    fault = fault or self._fault(
+                        Reason.NOT_TEXT, value, field, position, f"is {_kind(element)}, not a text"
+                    )
+                size_bytes += len(utf8)
+                texts.append(Text(field, position, utf8))
+        if size_bytes > self.limit_bytes and not fault:
+            fault = Fault(
+                Reason.TOO_LARGE,
+                f"its texts have {size_bytes:,} bytes, over the limit of {self.limit_bytes:,} a document"
+                f" (largest field: {self._largest_field(texts)})",
+            )
+        return Document(doc_id, texts, fault)
+
+    def _doc_id(self, value: object) -> tuple[bytes | None, Fault | None]:
+        if isinstance(value, bytes):
+            doc_id = value
+        elif isinstance(value, str):
+            try:
+                doc_id = value.encode()
+            except UnicodeEncodeError:
+                fault = Fault(Reason.BAD_ID, f"id {self.id_column} is not valid Unicode; it stands here escaped")
+                # One escape for each of its bytes or code points: the longest form of an id that is not too long.
+                return value[:ID_LIMIT_BYTES].encode("utf-8", "backslashreplace"), fault
+        elif value is None:
+            return None, Fault(Reason.NULL_ID, f"id {self.id_column} is null or missing")
+        elif type(value) is int:
+            doc_id = b"%d" % value
+        else:
+            return None, Fault(Reason.BAD_ID, f"id {self.id_column} is {_kind(value)}, not a string or an integer")
+        if not doc_id:
+            return None, Fault(Reason.NULL_ID, f"id {self.id_column} is empty")
+        if len(doc_id) > ID_LIMIT_BYTES:
+            return None, Fault(Reason.BAD_ID, f"id {self.id_column} is longer than {ID_LIMIT_BYTES:,} bytes")
+        return doc_id, None
+
+    def _fault(self, reason: Reason, value: object, field: int, position: int, what: str) -> Fault:
+        at = f" at position {position}" if type(value) is list else ""
+        return Fault(reason, f"field {self.fields[field]}{at} {what}")
+
+    def _largest_field(self, texts: Sequence[Text]) -> str:
+        sizes = [0] * len(self.fields)
+        for text in texts:
+            sizes[text.field] += len(text.utf8)
+        return self.fields[sizes.index(max(sizes))]
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, NotText):
+        return value.kind
+    kinds = {bool: "a boolean", int: "a number", float: "a number", dict: "an object", list: "a list", str: "a string"}
+    return kinds.get(type(value), f"a {type(value).__name__}")
