@@ -6,10 +6,10 @@ import json
 from dataclasses import replace
 
 import pytest
-from support.publishing import holder, pointer
 
 from kizami import commit as c
 from kizami.errors import DataError
+from support.publishing import holder, pointer
 
 A = holder("run-a")
 B = holder("run-b")
@@ -159,7 +159,19 @@ def test_head_json_reads_back() -> None:
     assert c.decode_head(head.encode(), "k") == head
     plain = json.loads(head.encode())
     assert list(plain["commit"]["pointer"]) == (
-        "schema corpus snapshot date path glob manifest rows published_at fingerprint commit".split()
+        [
+            "schema",
+            "corpus",
+            "snapshot",
+            "date",
+            "path",
+            "glob",
+            "manifest",
+            "rows",
+            "published_at",
+            "fingerprint",
+            "commit",
+        ]
     )
     plain["colour"] = plain["holder"]["colour"] = "red"
     assert c.decode_head(json.dumps(plain).encode(), "k") == head
@@ -170,7 +182,7 @@ def test_head_json_reads_back() -> None:
     [
         (b"", "v1/recipes/head.json is no JSON"),
         (b"\xff", "v1/recipes/head.json is no JSON"),
-        (b"[]", "v1/recipes/head.json is not an object"),
+        (b"[]", "v1/recipes/head.json is list, not Head"),
         (b"{}", "'turn' of v1/recipes/head.json is missing"),
         (b'{"turn": "1"}', "'turn' of v1/recipes/head.json is str, not int"),
         (b'{"turn": true}', "'turn' of v1/recipes/head.json is bool, not int"),

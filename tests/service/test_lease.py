@@ -13,20 +13,27 @@ from pathlib import Path
 from threading import Barrier
 
 import pytest
-from conftest import FaultyStore
-from support.memory_store import MemoryStore
-from support.publishing import CORPUS, SHORT, SHORT_S3, holder, pointer
 
 from kizami import layout
-from kizami.commit import Head, Holder, LockTiming, Pointer, decode_head, decode_pointer
+from kizami.commit import Head, Holder, LockTiming
 from kizami.errors import CommitStateUnknownError, DataError, LockHeldError, LockLostError, UnavailableError
 from kizami.lease import Lease
 from kizami.stores import ObjectStore, OutcomeUnknownError, open_store
-from kizami.stores.s3 import S3Patience, S3Store
-
-HEAD = layout.head_key(CORPUS)
-LATEST = layout.latest_key(CORPUS)
-BRIEF = S3Patience(attempts=2, connect_seconds=1, read_seconds=1, bulk_read_seconds=1)
+from support.memory_store import MemoryStore
+from support.publishing import (
+    CORPUS,
+    HEAD,
+    LATEST,
+    SHORT,
+    SHORT_S3,
+    head,
+    holder,
+    nobody_died,
+    pointer,
+    read,
+    take,
+    take_over,
+)
 
 
 @pytest.fixture
@@ -41,26 +48,6 @@ def store_and_timing(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Ob
     if request.param == "local":
         return open_store(str(tmp_path / "store")), SHORT
     return open_store(request.getfixturevalue("s3_url")), SHORT_S3
-
-
-def nobody_died(dead: Holder) -> None:
-    """Fail: there was nothing to take over."""
-    pytest.fail(f"took over from {dead}")
-
-
-def take(store: ObjectStore, run: str, timing: LockTiming = SHORT) -> Lease:
-    """Take the lock where nobody is dead."""
-    return Lease.take(store, CORPUS, holder(run, timing=timing), on_takeover=nobody_died)
-
-
-def head(store: ObjectStore) -> Head:
-    """head.json as it stands."""
-    return decode_head(store.get(HEAD).body, HEAD)
-
-
-def read(store: ObjectStore, key: str) -> Pointer:
-    """A pointer as it stands."""
-    return decode_pointer(store.get(key).body, key)
 
 
 @contextmanager
@@ -127,7 +114,8 @@ def test_of_racing_processes_exactly_one_wins(tmp_path: Path) -> None:
         "from kizami.lease import Lease\n"
         "from kizami.stores import open_store\n"
         "try:\n"
-        "    lease = Lease.take(open_store(sys.argv[1]), CORPUS, holder(sys.argv[2], timing=SHORT), on_takeover=print)\n"
+        "    me = holder(sys.argv[2], timing=SHORT)\n"
+        "    lease = Lease.take(open_store(sys.argv[1]), CORPUS, me, on_takeover=print)\n"
         "except LockHeldError as error:\n"
         "    sys.exit(error.exit_code)\n"
         "time.sleep(1.0)\n"
@@ -153,13 +141,11 @@ def test_beats_keep_others_out(memory: MemoryStore) -> None:
 def test_a_dead_holder_is_waited_for_and_replaced(store_and_timing: tuple[ObjectStore, LockTiming]) -> None:
     """Its place is free after the expiry; the newcomer learns who died, and a paused holder can publish no more."""
     store, timing = store_and_timing
-    dead: list[Holder] = []
     old = take(store, "run-1", timing)
     with paused(old):
-        time.sleep(2 * timing.beat_seconds + (1.1 if timing is SHORT_S3 else 0))  # S3's clock has whole seconds
-        new = Lease.take(store, CORPUS, holder("run-2", timing=timing), on_takeover=dead.append)
-    assert [each.run for each in dead] == ["run-1"]
-    assert new.dead == dead[0]
+        new, dead = take_over(store, "run-2", timing)
+    assert dead.run == "run-1"
+    assert new.dead == dead
     with pytest.raises(LockLostError):
         old.commit(pointer("from-the-grave"))
     with pytest.raises(LockLostError):
@@ -280,7 +266,7 @@ def test_readers_may_not_see_a_commit_yet(memory: MemoryStore, monkeypatch: pyte
 
     with monkeypatch.context() as patch:
         patch.setattr(memory, "create", away)
-        with pytest.raises(CommitStateUnknownError, match="commit 1 of recipes .* is made"):
+        with pytest.raises(CommitStateUnknownError, match=r"commit 1 of recipes .* is made"):
             lease.commit(pointer("s1"))
     lease.release()
     with take(memory, "run-2") as successor:
@@ -322,76 +308,3 @@ def test_a_lease_is_for_its_corpus_only(memory: MemoryStore) -> None:
         Lease.take(memory, "articles", holder("run-1"), on_takeover=nobody_died)
     with take(memory, "run-1") as lease, pytest.raises(ValueError, match="schema 2"):
         lease.commit(replace(pointer("s1"), schema=2))
-
-
-@pytest.mark.s3
-def test_lost_answers_publish_exactly_once(faulty_s3: FaultyStore) -> None:
-    """Every write of a run loses its first answer, so that each retry meets its own traces; still one commit."""
-    proxy = faulty_s3.proxy
-    lost = [
-        proxy.drop_answer("PUT", r"head\.json$", body=rb'"commit": null'),
-        proxy.drop_answer("PUT", r"head\.json$", body=rb'"settled": false'),
-        proxy.drop_answer("PUT", r"dates/.*\.json$"),
-        proxy.drop_answer("PUT", r"latest\.json$"),
-        proxy.drop_answer("PUT", r"head\.json$", body=rb'"settled": true'),
-        proxy.drop_answer("PUT", r"head\.json$", body=rb'"holder": null'),
-    ]
-    store = S3Store(faulty_s3.url)
-    with take(store, "run-1", LockTiming()) as lease:
-        assert lease.commit(pointer("s1")) == pointer("s1", commit=1)
-    assert [rule.hits for rule in lost] == [1] * 6
-    final = head(store)
-    assert (final.commits, final.holder, final.unfinished) == (1, None, None)
-    assert read(store, LATEST) == pointer("s1", commit=1)
-
-
-@pytest.mark.s3
-def test_a_store_that_goes_away_at_the_commit_leaves_it_in_doubt(faulty_s3: FaultyStore) -> None:
-    """The commit was carried out, its answer and every later request lost: exit 69 soon; the next run finishes it."""
-    store = S3Store(faulty_s3.url, BRIEF)
-    lease = take(store, "run-1", SHORT_S3)
-    held = faulty_s3.proxy.hold_answer("PUT", r"head\.json$", body=rb'"settled": false')
-    with ThreadPoolExecutor(1) as pool:
-        began = time.monotonic()
-        commit = pool.submit(lease.commit, pointer("s1"))
-        held.await_reached()
-        while not any(b'"settled": false' in request.body for request in faulty_s3.proxy.carried_out):
-            time.sleep(0.01)
-        faulty_s3.proxy.refuse()
-        held.release(drop=True)
-        with pytest.raises(CommitStateUnknownError) as caught:
-            commit.result(30)
-    assert time.monotonic() - began < 15
-    assert caught.value.exit_code == 69
-    lease.release()
-    faulty_s3.proxy.clear()
-    faulty_s3.proxy.accept()
-    dead: list[Holder] = []
-    with Lease.take(store, CORPUS, holder("run-2", timing=SHORT_S3), on_takeover=dead.append) as successor:
-        assert [each.run for each in dead] == ["run-1"]
-        assert successor.predecessor == pointer("s1", commit=1)
-
-
-@pytest.mark.s3
-def test_a_commit_held_back_past_a_takeover_is_refused(faulty_s3: FaultyStore) -> None:
-    """A commit request that reaches the store after somebody took over changes nothing."""
-    store = S3Store(faulty_s3.url, S3Patience(read_seconds=30))
-    old = take(store, "run-1", SHORT_S3)
-    held = faulty_s3.proxy.hold("PUT", r"head\.json$", body=rb'"settled": false')
-    with ThreadPoolExecutor(1) as pool:
-        commit = pool.submit(old.commit, pointer("late"))
-        held.await_reached()
-        dead: list[Holder] = []
-        while True:
-            try:
-                new = Lease.take(store, CORPUS, holder("run-2", timing=SHORT_S3), on_takeover=dead.append)
-                break
-            except LockHeldError:
-                time.sleep(0.2)
-        held.release()
-        with pytest.raises(LockLostError):
-            commit.result(30)
-    assert [each.run for each in dead] == ["run-1"]
-    assert new.commit(pointer("s2")).commit == 1
-    new.release()
-    old.release()

@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import FaultyStore
 
+from conftest import FaultyStore
 from kizami.errors import ConfigurationError, UnavailableError
 from kizami.stores import ConditionFailedError, OutcomeUnknownError, open_store
 from kizami.stores.s3 import S3Patience, S3Store
@@ -91,7 +91,10 @@ def test_a_missing_bucket_is_named(s3_url: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value", "code"),
-    [("AWS_SECRET_ACCESS_KEY", "wrong-secret", "SignatureDoesNotMatch"), ("AWS_ACCESS_KEY_ID", "nobody", "InvalidAccess")],
+    [
+        ("AWS_SECRET_ACCESS_KEY", "wrong-secret", "SignatureDoesNotMatch"),
+        ("AWS_ACCESS_KEY_ID", "nobody", "InvalidAccess"),
+    ],
 )
 def test_wrong_credentials_are_an_error_without_the_secret(
     s3_url: str, monkeypatch: pytest.MonkeyPatch, name: str, value: str, code: str
