@@ -8,10 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-<<<<<<< HEAD
 from support import corpora
-=======
->>>>>>> store
 from support.faulty_s3 import FaultyS3
 from support.s3_server import S3Server
 

@@ -13,7 +13,7 @@ from kizami.cli import READING_VERBS, Answer, Verb, add_corpus, business_date
 from kizami.cli import main as run_verb
 from kizami.config import load_config
 from kizami.errors import ConfigurationError
-from kizami_jobs.signals import signals_stop
+from kizami_jobs.signals import Interruption
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,8 +33,15 @@ def _run(parsed: argparse.Namespace) -> Answer:
             f"{error.name} is not installed: running the job needs pip install 'kizami[jobs]'"
         ) from error
     request = RunRequest(parsed.corpus, parsed.date, as_of_now=parsed.as_of_now, allow_empty=parsed.allow_empty)
-    with signals_stop():
-        result: RunResult = run_corpus(config, request, Progress(sys.stderr), address=os.environ.get("RAY_ADDRESS"))
+    interruption = Interruption()
+    with interruption.watching():
+        result: RunResult = run_corpus(
+            config,
+            request,
+            Progress(sys.stderr),
+            address=os.environ.get("RAY_ADDRESS"),
+            interruption=interruption,
+        )
     return Answer(_run_text(result), {"run": asdict(result.entry), "snapshot": asdict(result.pointer)})
 
 

@@ -35,7 +35,7 @@ from kizami_jobs.cluster import cluster_error, connected
 from kizami_jobs.progress import Progress
 from kizami_jobs.reading import Corpus, read_corpus
 from kizami_jobs.record import RunRecord, now, timestamp
-from kizami_jobs.signals import signals_wait
+from kizami_jobs.signals import Interruption
 from kizami_jobs.tasks import WorkerReport
 from kizami_schemas import v1
 
@@ -62,12 +62,21 @@ class RunResult:
     store: str
 
 
-def run_corpus(config: Config, request: RunRequest, progress: Progress, *, address: str | None = None) -> RunResult:
+def run_corpus(
+    config: Config,
+    request: RunRequest,
+    progress: Progress,
+    *,
+    address: str | None = None,
+    interruption: Interruption | None = None,
+) -> RunResult:
     """Analyse a corpus and publish it as the snapshot of a business date.
 
-    ``address`` is the Ray cluster to run on; None starts a local one. Whatever happens, readers see the previous
-    snapshot or the new one, and the ledger says which. Raises the errors of ``kizami.errors``.
+    ``address`` is the Ray cluster to run on; None starts a local one. ``interruption`` may end the run until it commits.
+    Whatever happens, readers see the previous snapshot or the new one, and the ledger says which. Raises the errors of
+    ``kizami.errors``.
     """
+    interruption = interruption or Interruption()
     corpus = config.corpus(request.corpus)
     started = now()
     day = _business_date(request, corpus, started.astimezone(config.timezone).date()).isoformat()
@@ -84,9 +93,9 @@ def run_corpus(config: Config, request: RunRequest, progress: Progress, *, addre
     )
     record = RunRecord(Ledger(store, corpus.name), entry)
     try:
-        with _lock(store, config.lock, entry, progress) as lease:
+        with _lock(store, config.lock, entry, progress, interruption) as lease:
             corpus = replace(corpus, source=corpus.source.replace("{date}", day))
-            pointer = _Run(store, lease, record, progress, request, corpus).perform(address)
+            pointer = _Run(store, lease, record, progress, interruption, request, corpus).perform(address)
         return RunResult(record.entry, pointer, config.store)
     except BaseException as error:
         record.fail(error)
@@ -101,6 +110,7 @@ class _Run:
     lease: Lease
     record: RunRecord
     progress: Progress
+    interruption: Interruption
     request: RunRequest
     corpus: CorpusConfig
     """Its source is that of the business date."""
@@ -124,7 +134,7 @@ class _Run:
 
     def _perform(self, files: Sequence[SourceFile]) -> Pointer:
         with self.record.stage("read"):
-            corpus = read_corpus(files, self.corpus, self.lease.check)
+            corpus = read_corpus(files, self.corpus, self._may_go_on)
             documents = len(corpus.doc_ids)
             self.record.count(documents=documents, texts=corpus.texts)
         self.progress.say(f"read {documents:,} documents, {corpus.texts:,} texts; files: {len(files):,}")
@@ -140,13 +150,18 @@ class _Run:
         self._check(corpus, parts)
         with self.record.stage("assemble"):
             manifest = self._assemble(files, parts, input_digest, quarantine)
-        with signals_wait():
-            with self.record.stage("publish"):
-                pointer = self.lease.commit(_pointer(manifest))
-            self.record.note(snapshot=pointer.snapshot)
-            self.record.end(State.PUBLISHED)
+        self._may_go_on()
+        with self.record.stage("publish"):
+            pointer = self.lease.commit(_pointer(manifest))
+        self.record.note(snapshot=pointer.snapshot)
+        self.record.end(State.PUBLISHED)
         self._clear_staging(manifest)
         return pointer
+
+    def _may_go_on(self) -> None:
+        """Raise LockLostError or InterruptedRunError where the run must not go on."""
+        self.lease.check()
+        self.interruption.check()
 
     def _input_digest(self, rows: int) -> str:
         decisive = {
@@ -175,7 +190,7 @@ class _Run:
         self.progress.start_texts(corpus.texts)
         with probed(self.store, self.corpus.name, entry.run) as shared:
             blocks = corpus.take_blocks()
-            built = build_parts(jobs, blocks, self.corpus, shared, progress=self.progress, check=self.lease.check)
+            built = build_parts(jobs, blocks, self.corpus, shared, progress=self.progress, check=self._may_go_on)
         self.progress.end_texts()
         self._count(built)
         return [report.part for report in built]
@@ -224,7 +239,6 @@ class _Run:
         moment = now()
         snapshot = _new_id(moment)
         entries = assemble(self.store, self.corpus.name, snapshot, parts)
-        self.lease.check()
         manifest = Manifest(
             schema=f"{v1.MAJOR}.{v1.MINOR}",
             corpus=self.corpus.name,
@@ -261,7 +275,9 @@ class _Run:
             self.store.delete(layout.staging_key(self.corpus.name, part.key) for part in manifest.parts)
 
 
-def _lock(store: ObjectStore, timing: LockConfig, entry: RunEntry, progress: Progress) -> Lease:
+def _lock(
+    store: ObjectStore, timing: LockConfig, entry: RunEntry, progress: Progress, interruption: Interruption
+) -> Lease:
     def bury(dead: Holder) -> None:
         progress.say(f"run {dead.run} on {dead.host} died; going on from what it finished")
         Ledger(store, entry.corpus).close_dead(dead.run, timestamp(now()))
@@ -277,7 +293,7 @@ def _lock(store: ObjectStore, timing: LockConfig, entry: RunEntry, progress: Pro
         beat_seconds=timing.beat_seconds,
         expiry_seconds=timing.expiry_seconds,
     )
-    return Lease.take(store, entry.corpus, holder, on_takeover=bury)
+    return Lease.take(store, entry.corpus, holder, on_takeover=bury, sleep=interruption.sleep)
 
 
 def _pointer(manifest: Manifest) -> Pointer:

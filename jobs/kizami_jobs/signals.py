@@ -1,10 +1,11 @@
-"""SIGINT and SIGTERM: an error of their own while a run works, nothing at all while it commits."""
+"""SIGINT and SIGTERM: noted when they come, acted on where the run can stop."""
 
 from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Final
@@ -12,39 +13,44 @@ from typing import Final
 from kizami.errors import InterruptedRunError
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
-_Handler = Callable[[int, FrameType | None], None]
+_SLICE_SECONDS: Final = 0.5
 
 
-def _stop(number: int, _frame: FrameType | None) -> None:
-    raise InterruptedRunError(number)
+class Interruption:
+    """The signal that asks a run to stop, if one came.
 
+    An exception raised in a signal handler would surface anywhere, in the middle of a commit or of Ray's own C code; so
+    the handler only takes a note, and the run looks at it twice a second.
+    """
 
-def _ignore(_number: int, _frame: FrameType | None) -> None:
-    pass
+    def __init__(self) -> None:
+        self._signal: int | None = None
 
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Take note of SIGINT and SIGTERM. Outside the main thread, where Python delivers none, do nothing."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        previous = {number: signal.signal(number, self._note) for number in _SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
 
-@contextmanager
-def signals_stop() -> Iterator[None]:
-    """SIGINT and SIGTERM raise InterruptedRunError, so that the run records its end and gives the lock back."""
-    with _handled(_stop):
-        yield
+    def check(self) -> None:
+        """Raise InterruptedRunError if a signal came."""
+        if self._signal is not None:
+            raise InterruptedRunError(self._signal)
 
+    def sleep(self, seconds: float) -> None:
+        """Sleep, unless a signal comes: then raise InterruptedRunError."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            self.check()
+            time.sleep(min(left, _SLICE_SECONDS))
+        self.check()
 
-@contextmanager
-def signals_wait() -> Iterator[None]:
-    """SIGINT and SIGTERM change nothing: what runs here takes a moment, and half of it would tell a lie."""
-    with _handled(_ignore):
-        yield
-
-
-@contextmanager
-def _handled(handler: _Handler) -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield  # Python delivers signals to the main thread only
-        return
-    previous = {number: signal.signal(number, handler) for number in _SIGNALS}
-    try:
-        yield
-    finally:
-        for number, before in previous.items():
-            signal.signal(number, before)
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        self._signal = number
