@@ -72,7 +72,7 @@ def run_corpus(
 ) -> RunResult:
     """Analyse a corpus and publish it as the snapshot of a business date.
 
-    ``address`` is the Ray cluster to run on; None starts a local one. ``interruption`` may end the run until it commits.
+    ``address`` is the Ray cluster to run on; None starts a local one. ``interruption`` may end the run before its commit.
     Whatever happens, readers see the previous snapshot or the new one, and the ledger says which. Raises the errors of
     ``kizami.errors``.
     """
