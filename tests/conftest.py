@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
+
+from support import corpora
 from support.faulty_s3 import FaultyS3
 from support.s3_server import S3Server
 
@@ -17,6 +19,13 @@ class FaultyStore:
 
     proxy: FaultyS3
     url: str
+
+
+@pytest.fixture(scope="session")
+def shared_corpora() -> None:
+    """Skips a test where the corpora of ../shared are not at hand."""
+    if not corpora.CORPORA.is_dir():
+        pytest.skip("needs the corpora in ../shared, beside the project")
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,9 @@ from types import TracebackType
 from typing import Any, Final, cast
 from urllib.parse import unquote, urlsplit
 
-_SLOW_DOWN: Final = b'<?xml version="1.0"?><Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>'
+_SLOW_DOWN: Final = (
+    b'<?xml version="1.0"?><Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>'
+)
 
 
 class Fault(Enum):

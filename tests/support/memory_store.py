@@ -52,7 +52,9 @@ class MemoryStore:
 
     def list(self, prefix: str) -> Iterable[ObjectInfo]:
         with self._mutex:
-            return [ObjectInfo(key, len(self.objects[key][0])) for key in sorted(self.objects) if key.startswith(prefix)]
+            return [
+                ObjectInfo(key, len(self.objects[key][0])) for key in sorted(self.objects) if key.startswith(prefix)
+            ]
 
     def delete(self, keys: Iterable[str]) -> None:
         with self._mutex:

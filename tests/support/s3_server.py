@@ -32,7 +32,7 @@ class S3Server:
     """A running server with one bucket. ``environment`` is what a process needs to reach it."""
 
     access_key = "kizami-test"
-    secret_key = "kizami-test-secret"  # noqa: S105  # of a server that lives as long as the tests
+    secret_key = "kizami-test-secret"  # of a server that lives as long as the tests
     bucket = "kizami-test"
 
     def __init__(self, folder: Path) -> None:
@@ -61,7 +61,11 @@ class S3Server:
         data = self._folder / "data"
         data.mkdir(parents=True)
         credentials = [{"accessKey": self.access_key, "secretKey": self.secret_key}]
-        identity = {"name": "test", "credentials": credentials, "actions": ["Admin", "Read", "Write", "List", "Tagging"]}
+        identity = {
+            "name": "test",
+            "credentials": credentials,
+            "actions": ["Admin", "Read", "Write", "List", "Tagging"],
+        }
         config = self._folder / "s3.json"
         config.write_text(json.dumps({"identities": [identity]}))
         ports = dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))

@@ -9,10 +9,10 @@ from pathlib import Path
 from threading import Barrier
 
 import pytest
-from support.memory_store import MemoryStore
 
 from kizami.errors import ConfigurationError
 from kizami.stores import ConditionFailedError, ObjectInfo, ObjectMissingError, ObjectStore, open_store
+from support.memory_store import MemoryStore
 
 
 @pytest.fixture(params=["memory", "local", pytest.param("s3", marks=pytest.mark.s3)])
