@@ -61,6 +61,22 @@ def test_a_fault_holds_back_each_text_of_its_document(
 
 
 @pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        ('{"id":true,"title":1}', "bad_id"),
+        ('{"id":"1","title":1,"steps":["\\ud800"]}', "not_text"),
+        ('{"id":"1","title":"\\ud800","steps":[1]}', "invalid_unicode"),
+        ('{"id":"1","title":1,"steps":["卵卵卵卵卵"]}', "not_text"),
+    ],
+)
+def test_the_first_fault_counts(tmp_path: Path, record: str, reason: str) -> None:
+    """The id's, then those of the texts in the configured order, then the size: the same in whatever format."""
+    (tmp_path / "a.jsonl").write_text(record + "\n")
+    rows = rows_of(tmp_path / "a.jsonl", ["title", "steps"], document_limit_bytes=10)
+    assert {row.reason for row in rows} == {reason}
+
+
+@pytest.mark.parametrize(
     ("field", "value", "message"),
     [
         ("steps", ["焼く", 3, None], "field steps at position 1 is a number, not a text"),

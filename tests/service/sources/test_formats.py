@@ -254,7 +254,12 @@ def test_a_file_with_a_schema_but_no_records_shows_its_columns(tmp_path: Path, n
     else:
         pq.write_table(pa.schema([("id", pa.string()), ("title", pa.string())]).empty_table(), tmp_path / name)
     [block] = blocks_of(tmp_path / name, ["title"])
-    assert (block.documents, block.texts.num_rows, block.columns, block.input_digest) == (0, 0, frozenset({"id", "title"}), 0)
+    assert (block.documents, block.texts.num_rows, block.columns, block.input_digest) == (
+        0,
+        0,
+        frozenset({"id", "title"}),
+        0,
+    )
 
 
 def test_a_parquet_field_may_be_absent_from_older_files(tmp_path: Path) -> None:

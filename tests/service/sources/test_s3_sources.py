@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import boto3
 import pytest
@@ -11,6 +13,9 @@ from kizami.errors import DataError, UnavailableError
 from kizami.sources import list_files, read_texts
 from support.reading import blocks_of, digest_of, rows_of
 from support.recipes import RECIPES, SCHEMA, compressed, write
+
+if TYPE_CHECKING:
+    from conftest import FaultyStore
 
 pytestmark = pytest.mark.s3
 
@@ -95,11 +100,29 @@ def test_a_truncated_object_is_a_data_error(s3_url: str) -> None:
 
 
 def test_a_server_that_went_away_is_unavailable(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether the source is being listed or read: it is not the data's fault."""
-    url = upload(s3_url, "a.jsonl.gz", compressed("a.gz", b'{"id":"1","title":"x"}\n'))
-    [file] = list_files(url)
+    """Nothing listens there any more."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    with pytest.raises(UnavailableError, match="cannot be read"):
-        list(read_texts(file, file_index=0, id_column="id", fields=["title"]))
     with pytest.raises(UnavailableError, match="cannot be listed"):
-        list_files(url)
+        list_files(f"{s3_url}/a.jsonl")
+
+
+@pytest.mark.parametrize("name", ["a.jsonl.gz", "a.parquet"])
+def test_a_connection_that_breaks_while_reading_is_unavailable(
+    faulty_s3: FaultyStore, tmp_path: Path, name: str
+) -> None:
+    """A file that is read in part because S3 went away must not be mistaken for a truncated one."""
+    records = [{"id": str(number), "title": random.Random(number).randbytes(8_000).hex()} for number in range(1_500)]
+    url = upload(faulty_s3.url, name, write(tmp_path / name, records).read_bytes())
+    [file] = list_files(url)
+    blocks = read_texts(file, file_index=0, id_column="id", fields=["title"], block_bytes=1 << 20)
+    assert next(blocks).documents
+    faulty_s3.proxy.drop_request("GET", name, times=None)
+    with pytest.raises(UnavailableError, match=f"{name} cannot be read"):
+        list(blocks)
+
+
+def test_a_short_fault_is_bridged(faulty_s3: FaultyStore) -> None:
+    """S3 asks now and then to slow down; Arrow's client tries again."""
+    url = upload(faulty_s3.url, "a.jsonl", b'{"id":"1","title":"x"}\n')
+    faulty_s3.proxy.slow_down("GET|HEAD", "a.jsonl", times=2)
+    assert [row.text for row in rows_of(url, ["title"])] == ["x"]
