@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
+
 from support import corpora
 from support.faulty_s3 import FaultyS3
 from support.s3_server import S3Server

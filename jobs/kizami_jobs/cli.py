@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
-from types import FrameType
 from typing import Final
 
 from kizami.cli import READING_VERBS, Answer, Verb, add_corpus, business_date
 from kizami.cli import main as run_verb
 from kizami.config import load_config
-from kizami.errors import ConfigurationError, InterruptedRunError
+from kizami.errors import ConfigurationError
+from kizami_jobs.signals import Interruption
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,8 +33,15 @@ def _run(parsed: argparse.Namespace) -> Answer:
             f"{error.name} is not installed: running the job needs pip install 'kizami[jobs]'"
         ) from error
     request = RunRequest(parsed.corpus, parsed.date, as_of_now=parsed.as_of_now, allow_empty=parsed.allow_empty)
-    with _signals_raise():
-        result: RunResult = run_corpus(config, request, Progress(sys.stderr), address=os.environ.get("RAY_ADDRESS"))
+    interruption = Interruption()
+    with interruption.watching():
+        result: RunResult = run_corpus(
+            config,
+            request,
+            Progress(sys.stderr),
+            address=os.environ.get("RAY_ADDRESS"),
+            interruption=interruption,
+        )
     return Answer(_run_text(result), {"run": asdict(result.entry), "snapshot": asdict(result.pointer)})
 
 
@@ -50,21 +55,6 @@ def _run_text(result: RunResult) -> str:  # type: ignore[name-defined]  # noqa: 
         f"{counts.quarantined:,} quarantined; {counts.texts_analysed:,} texts analysed, "
         f"{counts.parts_reused:,} of {counts.parts:,} parts found finished\n{folder}"
     )
-
-
-@contextmanager
-def _signals_raise() -> Iterator[None]:
-    """SIGINT and SIGTERM end the run with an error of its own, so that it records its end and gives the lock back."""
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        raise InterruptedRunError(number)
-
-    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 def _add_run_arguments(parser: argparse.ArgumentParser) -> None:

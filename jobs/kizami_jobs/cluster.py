@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -27,6 +29,7 @@ def connected(address: str | None) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         ray.init(
             # Not None: Ray would join whatever cluster was started last on this host.
@@ -39,6 +42,10 @@ def connected(address: str | None) -> Iterator[None]:
     except (ConnectionError, TimeoutError, ValueError, RuntimeError, OSError) as error:
         where = f"the Ray cluster at RAY_ADDRESS={address}" if address else "a local Ray"
         raise UnavailableError(f"{where} did not start or answer: {_first_line(error)}") from error
+    if threading.current_thread() is threading.main_thread():
+        # Ray puts its own in their place, which exit without a word in the ledger.
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
     try:
         yield
     finally:

@@ -12,9 +12,8 @@ path = kizami.snapshot_path(str(STORE), "recipes")
 rows = pd.read_parquet(path, columns=["doc_id", "field", "surface", "lemma"])
 
 print("\nimport kizami, pandas as pd")
-print(
-    'pd.read_parquet(kizami.snapshot_path(".sample-store", "recipes"), columns=["doc_id", "field", "surface", "lemma"])\n'
-)
+print('path = kizami.snapshot_path(".sample-store", "recipes")')
+print('pd.read_parquet(path, columns=["doc_id", "field", "surface", "lemma"])\n')
 pd.set_option("display.width", 120, "display.max_colwidth", 44, "display.unicode.east_asian_width", True)
 print(rows.head(8).to_string())
 print(f"\n{len(rows):,} texts, {rows['surface'].str.len().sum():,} tokens")

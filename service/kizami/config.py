@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import tomllib
 from collections.abc import Mapping
@@ -165,7 +166,10 @@ def _suggest(word: str, known: Mapping[str, Any] | set[str]) -> str:
 
 
 def _absolute(location: str, folder: Path) -> str:
-    return location if "://" in location else str(folder / Path(location).expanduser()) + "/" * location.endswith("/")
+    if "://" in location:
+        return location
+    path = os.path.normpath(folder / Path(location).expanduser())
+    return path + "/" * location.endswith("/")
 
 
 def _timezone(name: str) -> ZoneInfo:

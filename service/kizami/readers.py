@@ -42,15 +42,23 @@ def document_path(store: str, corpus: str, doc_id: str, date: dt.date | str | No
 
 def read_pointer(store: ObjectStore, corpus: str, date: dt.date | str | None = None, schema: int = 1) -> Pointer:
     """The pointer to the newest snapshot, or to that of a business date. Raises as ``snapshot_path`` does."""
+    pointer = find_pointer(store, corpus, date, schema)
+    if pointer is None:
+        what = f"of {date} " if date else ""
+        raise DataError(
+            f"no snapshot {what}of corpus {corpus!r} is published in {store.url} under v{schema}; "
+            f"`kizami run {corpus}` makes one"
+        )
+    return pointer
+
+
+def find_pointer(store: ObjectStore, corpus: str, date: dt.date | str | None = None, schema: int = 1) -> Pointer | None:
+    """The same, but None where nothing is published."""
     key = layout.latest_key(corpus, schema) if date is None else layout.date_key(corpus, str(date), schema)
     try:
         return decode_pointer(store.get(key).body, key)
     except ObjectMissingError:
-        what = f"of {date} " if date else ""
-        raise DataError(
-            f"no snapshot {what}of corpus {corpus!r} is published in {store.url} (no {key}); "
-            f"`kizami run {corpus}` makes one"
-        ) from None
+        return None
 
 
 def read_manifest(store: ObjectStore, pointer: Pointer) -> Manifest:

@@ -18,6 +18,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from http.client import HTTPConnection
@@ -273,12 +274,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         _break(self.connection)
 
-    do_GET: Callable[[_Handler], None] = _serve
-    do_PUT = do_POST = do_HEAD = do_DELETE = do_GET
+    do_GET: Callable[[_Handler], None] = _serve  # noqa: N815  # the base class looks for these names
+    do_PUT = do_POST = do_HEAD = do_DELETE = do_GET  # noqa: N815
 
 
 def _break(connection: socket.socket) -> None:
-    try:
+    with suppress(OSError):  # broken already
         connection.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        pass  # broken already

@@ -9,10 +9,10 @@ from pathlib import Path
 from threading import Barrier
 
 import pytest
-from support.memory_store import MemoryStore
 
 from kizami.errors import ConfigurationError
 from kizami.stores import ConditionFailedError, ObjectInfo, ObjectMissingError, ObjectStore, open_store
+from support.memory_store import MemoryStore
 
 
 @pytest.fixture(params=["memory", "local", pytest.param("s3", marks=pytest.mark.s3)])
@@ -167,10 +167,9 @@ def test_refuses_keys_that_leave_the_root(store: ObjectStore, key: str) -> None:
             operation()
 
 
+@pytest.mark.parametrize("store", ["local", pytest.param("s3", marks=pytest.mark.s3)], indirect=True)
 def test_a_pickled_store_is_the_same_store(store: ObjectStore) -> None:
     """A Ray worker gets the store as an argument and finds the same objects."""
-    if isinstance(store, MemoryStore):
-        pytest.skip("memory is not shared")
     store.put("k", b"1")
     twin = pickle.loads(pickle.dumps(store))
     assert twin.url == store.url

@@ -1,0 +1,56 @@
+"""SIGINT and SIGTERM: noted when they come, acted on where the run can stop."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Final
+
+from kizami.errors import InterruptedRunError
+
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+_SLICE_SECONDS: Final = 0.5
+
+
+class Interruption:
+    """The signal that asks a run to stop, if one came.
+
+    An exception raised in a signal handler would surface anywhere, in the middle of a commit or of Ray's own C code; so
+    the handler only takes a note, and the run looks at it twice a second.
+    """
+
+    def __init__(self) -> None:
+        self._signal: int | None = None
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Take note of SIGINT and SIGTERM. Outside the main thread, where Python delivers none, do nothing."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        previous = {number: signal.signal(number, self._note) for number in _SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+    def check(self) -> None:
+        """Raise InterruptedRunError if a signal came."""
+        if self._signal is not None:
+            raise InterruptedRunError(self._signal)
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep, unless a signal comes: then raise InterruptedRunError."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            self.check()
+            time.sleep(min(left, _SLICE_SECONDS))
+        self.check()
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        self._signal = number

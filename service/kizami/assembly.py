@@ -1,0 +1,69 @@
+"""Assembling a snapshot: finished parts copied into a folder of their own, and its listing compared with them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+import pyarrow as pa
+
+from kizami import layout
+from kizami.errors import DataError
+from kizami.manifest import Counts, PartEntry
+from kizami.part_builder import BuiltPart
+from kizami.quarantine import count_reasons
+from kizami.stores import ObjectStore
+
+_COPIES_AT_ONCE: Final = 8
+
+
+def assemble(store: ObjectStore, corpus: str, snapshot: str, parts: Sequence[BuiltPart]) -> tuple[PartEntry, ...]:
+    """Copy staged parts into the snapshot's folder and return its entries, in the order of the parts' bounds.
+
+    Nobody is pointed to the folder yet. Raises DataError unless its listing is exactly that of the entries,
+    UnavailableError.
+    """
+    prefix = layout.snapshot_prefix(corpus, snapshot)
+    entries = tuple(_entry(number, part) for number, part in enumerate(parts))
+
+    def copy(entry: PartEntry) -> None:
+        store.copy(layout.staging_key(corpus, entry.key), prefix + entry.name)
+
+    with ThreadPoolExecutor(_COPIES_AT_ONCE) as pool:
+        list(pool.map(copy, entries))
+    found = {info.key.removeprefix(prefix): info.size_bytes for info in store.list(prefix)}
+    expected = {entry.name: entry.size_bytes for entry in entries}
+    if found != expected:
+        differing = min(set(found.items()) ^ set(expected.items()))[0]
+        raise DataError(f"{prefix} does not hold what it should, {differing} for one; start the run again")
+    return entries
+
+
+def count(parts: Sequence[BuiltPart]) -> Counts:
+    """The counts of a snapshot made of these parts."""
+    quarantined = pa.concat_tables([part.quarantined for part in parts])
+    return Counts(
+        documents=sum(part.documents for part in parts),
+        texts=sum(part.texts for part in parts),
+        text_bytes=sum(part.text_bytes for part in parts),
+        rows=sum(part.report.rows for part in parts),
+        tokens=sum(part.report.tokens for part in parts),
+        unknown_tokens=sum(part.report.unknown_tokens for part in parts),
+        quarantined=len(quarantined),
+        quarantined_by_reason=count_reasons(quarantined),
+    )
+
+
+def _entry(number: int, part: BuiltPart) -> PartEntry:
+    report = part.report
+    return PartEntry(
+        name=layout.part_name(number),
+        lower=part.lower,
+        key=part.key,
+        rows=report.rows,
+        tokens=report.tokens,
+        unknown_tokens=report.unknown_tokens,
+        size_bytes=report.size_bytes,
+        sha256=report.sha256,
+    )

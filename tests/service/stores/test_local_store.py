@@ -1,0 +1,156 @@
+"""What is particular to a folder."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from kizami.errors import ConfigurationError, UnavailableError
+from kizami.stores import OutcomeUnknownError, durable, open_store
+from kizami.stores.local import LocalStore
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> LocalStore:
+    """An empty store."""
+    return LocalStore(str(tmp_path / "store"))
+
+
+def test_a_copy_is_a_hard_link(store: LocalStore, tmp_path: Path) -> None:
+    """Taking over an unchanged part costs no disk space."""
+    store.put("a/part", b"1")
+    store.copy("a/part", "b/part")
+    assert (tmp_path / "store/a/part").samefile(tmp_path / "store/b/part")
+
+
+def test_a_copy_works_without_hard_links(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the file system has no links the bytes are copied."""
+
+    def no_links(*_: object) -> None:
+        raise OSError(errno.EPERM, "no links here")
+
+    store.put("a/part", b"1")
+    monkeypatch.setattr(os, "link", no_links)
+    store.copy("a/part", "b/part")
+    assert store.get("b/part").body == b"1"
+
+
+def test_nothing_is_left_behind(store: LocalStore, tmp_path: Path) -> None:
+    """Neither success nor failure leaves a stray file anywhere."""
+    store.put("a/part", b"1")
+    store.copy("a/part", "b/part")
+    store.copy("a/part", "b/part")
+    store.get("a/part")
+    with pytest.raises(FileNotFoundError):
+        store._temporary(tmp_path / "none").__enter__()
+    assert [path.name for path in (tmp_path / "store/.tmp").iterdir()] == ["lock"]
+    store.delete(["a/part", "b/part"])
+    assert sorted(path.name for path in (tmp_path / "store").iterdir()) == [".tmp"]
+
+
+def test_leftovers_of_killed_writers_are_swept(store: LocalStore, tmp_path: Path) -> None:
+    """A day later the next writer removes them; younger ones may be in use."""
+    store.put("k", b"1")
+    old, young = tmp_path / "store/.tmp/old", tmp_path / "store/.tmp/young"
+    for path in (old, young):
+        path.write_bytes(b"half")
+    os.utime(old, (time.time() - 90_000,) * 2)
+    LocalStore(str(tmp_path / "store")).put("k", b"2")
+    assert (old.exists(), young.exists()) == (False, True)
+
+
+def test_age_is_the_file_systems(store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The host's clock plays no part."""
+    store.put("k", b"1")
+    os.utime(tmp_path / "store/k", (time.time() - 100,) * 2)
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    assert 99 < store.get("k").age_seconds < 110
+
+
+def test_files_are_readable_as_the_umask_says(store: LocalStore, tmp_path: Path) -> None:
+    """Readers are other people: a published file is not its writer's alone."""
+    before = os.umask(0o022)
+    try:
+        store.put("k", b"1")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "store/k").stat().st_mode & 0o777 == 0o644
+
+
+def test_a_missing_mount_is_no_empty_store(tmp_path: Path) -> None:
+    """The root is made at the first write, but not the folder that it should lie in."""
+    store = LocalStore(str(tmp_path / "mount/share/store"))
+    for operation in (lambda: store.put("k", b"1"), lambda: store.get("k"), lambda: list(store.list(""))):
+        with pytest.raises(UnavailableError, match=r"mount/share: .*mount or create the folder"):
+            operation()
+    assert not (tmp_path / "mount").exists()
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [(errno.ENOSPC, "free some space"), (errno.EROFS, "mount it writable"), (errno.EACCES, "give this user the right")],
+)
+def test_errors_of_the_system_name_path_and_remedy(
+    store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, remedy: str
+) -> None:
+    """A full or read-only disk is one line with what to do, and nothing is published."""
+
+    def fails(descriptor: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    store.put("k", b"1")
+    monkeypatch.setattr(os, "fsync", fails)
+    with pytest.raises(UnavailableError, match=remedy) as caught:
+        store.put("k", b"2")
+    assert str(tmp_path / "store/k") in str(caught.value)
+    assert store.get("k").body == b"1"
+
+
+def test_a_write_whose_folder_cannot_be_flushed_is_in_doubt(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the rename the write is there, but a power cut may undo it."""
+    store.put("a/k", b"1")
+    flush = durable.flush
+
+    def fails(path: Path) -> None:
+        if path.is_dir():
+            raise OSError(errno.EIO, "broken")
+        flush(path)
+
+    monkeypatch.setattr(durable, "flush", fails)
+    with pytest.raises(OutcomeUnknownError):
+        store.put("a/k", b"2")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "gs://bucket/x",
+        "s3://",
+        "s3://B_d/x",
+        "s3://bucket//x",
+        "s3://key:hidden@bucket/x",
+        "s3://bucket/date=2026/x",
+        "./a=b/store",
+        "file:///tmp/x",
+    ],
+)
+def test_urls_that_cannot_be_a_store_are_refused(url: str) -> None:
+    """Other schemes, partitions and credentials are errors of the configuration, and no secret is repeated."""
+    with pytest.raises(ConfigurationError) as caught:
+        open_store(url)
+    assert "hidden" not in str(caught.value)
+
+
+def test_a_store_keeps_its_url_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Readers join paths to what they wrote; the folder stays the same when the working directory changes."""
+    monkeypatch.chdir(tmp_path)
+    store = open_store("store/")
+    store.put("k", b"1")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert (store.url, store.get("k").body) == ("store", b"1")

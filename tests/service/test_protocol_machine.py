@@ -1,0 +1,386 @@
+"""The protocol among rivals, crashes, pauses and lost answers, one store call at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from kizami import layout, protocol
+from kizami.commit import Commit, Head, Holder, LockTiming, Pointer, decode_head, decode_pointer
+from kizami.conversation import Create, Get, Operation, Replace, Steps, Wait, execute, perform
+from kizami.errors import CommitStateUnknownError, KizamiError, LockHeldError, LockLostError, UnavailableError
+from kizami.protocol import Hold, Place
+from kizami.stores.base import ConditionFailedError, ObjectMissingError, OutcomeUnknownError
+from support.memory_store import MemoryStore
+from support.publishing import CORPUS, holder, pointer
+
+ACTORS = 3
+TIMING = LockTiming(beat_seconds=15, expiry_seconds=90)
+DATES = ("2026-11-21", "2026-11-22", "2026-11-23")
+PLACE = Place(CORPUS)
+PLANS = (
+    ("publish", "release"),
+    ("beat", "publish", "release"),
+    ("publish", "beat", "beat", "release"),
+    ("beat", "beat", "release"),
+)
+INDICES = st.integers(0, ACTORS - 1)
+
+
+@dataclass
+class Actor:
+    """One process: what it is doing, and what it believes."""
+
+    run: str
+    holder: Holder
+    pointer: Pointer
+    rollback: bool
+    plan: list[str]
+    """What to do with the lock once taken: beats, a publication, the release; a crash is not planned."""
+    stage: str = "take"
+    steps: Steps[Any] | None = None
+    operation: Operation | None = None
+    hold: Hold | None = None
+    commit: Commit | None = None
+    belief: str = "nothing"
+    """``published``, ``not published``, ``unknown`` or ``nothing`` yet."""
+    ended: bool = False
+
+
+@dataclass
+class World:
+    """The store, its clock, and every version of every object that decides."""
+
+    now: float = 0.0
+    heads: list[Head] = field(default_factory=list)
+    pointers: dict[str, list[Pointer]] = field(default_factory=dict)
+
+
+class Machine(RuleBasedStateMachine):
+    """Three processes at a time, a new one in the place of each that has ended."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World()
+        self.store = MemoryStore(lambda: self.world.now)
+        self.actors: list[Actor] = []
+        self.past: list[Actor] = []
+        self.late: list[Operation] = []
+        self.runs = 0
+
+    @initialize(dates=st.lists(st.sampled_from(DATES), min_size=ACTORS, max_size=ACTORS))
+    def begin(self, dates: list[str]) -> None:
+        for date in dates:
+            self.actors.append(self.newcomer(date, PLANS[0], rollback=False))
+
+    def newcomer(self, date: str, plan: tuple[str, ...], *, rollback: bool) -> Actor:
+        self.runs += 1
+        run = f"run-{self.runs}"
+        wanted = pointer(f"snapshot-{self.runs}", date=date)
+        actor = Actor(run, holder(run, timing=TIMING, date=date), wanted, rollback, list(plan))
+        self.advance(actor, protocol.take(PLACE, actor.holder))
+        return actor
+
+    # What an actor does next: the order in which Lease does it.
+
+    def advance(self, actor: Actor, steps: Steps[Any]) -> None:
+        actor.steps = steps
+        self.resume(actor, lambda: steps.send(None))
+
+    def resume(self, actor: Actor, step: Callable[[], Operation]) -> None:
+        try:
+            actor.operation = step()
+        except StopIteration as end:
+            actor.operation = None
+            self.completed(actor, end.value)
+        except (KizamiError, ConditionFailedError, ObjectMissingError) as error:
+            actor.operation = None
+            self.failed(actor, error)
+
+    def completed(self, actor: Actor, result: Any) -> None:
+        match actor.stage:
+            case "take":
+                actor.hold = result.hold
+                self.after_taking(actor)
+            case "finish old" | "finish own":
+                actor.stage = actor.stage.replace("finish", "settle")
+                self.advance(actor, protocol.settle(PLACE, self.held(actor)))
+            case "settle old" | "beat":
+                actor.hold = result
+                self.go_on(actor)
+            case "publish":
+                actor.belief = "published"
+                if not actor.holder.is_same(result.head.holder):
+                    actor.ended = True
+                    return
+                actor.hold = result
+                actor.stage = "finish own"
+                self.advance(actor, protocol.finish(PLACE, result.head.commit))
+            case "settle own":
+                actor.hold = result
+                self.go_on(actor)
+            case "release":
+                actor.ended = True
+
+    def after_taking(self, actor: Actor) -> None:
+        unfinished = self.held(actor).head.unfinished
+        if unfinished:
+            actor.stage = "finish old"
+            self.advance(actor, protocol.finish(PLACE, unfinished))
+        else:
+            self.go_on(actor)
+
+    def go_on(self, actor: Actor) -> None:
+        hold = self.held(actor)
+        self.rested(hold)
+        actor.stage = actor.plan.pop(0)
+        match actor.stage:
+            case "beat":
+                self.advance(actor, protocol.beat(PLACE, hold))
+            case "publish":
+                self.advance(actor, protocol.publish(PLACE, hold, actor.pointer, rollback=actor.rollback))
+            case "release":
+                self.advance(actor, protocol.release(PLACE, hold))
+
+    def failed(self, actor: Actor, error: Exception) -> None:
+        assert isinstance(error, KizamiError), error
+        if actor.stage == "publish":
+            actor.belief = "unknown" if isinstance(error, CommitStateUnknownError) else "not published"
+        if actor.stage == "beat" and not isinstance(error, LockLostError):
+            self.go_on(actor)  # tolerated: the next request finds out
+            return
+        if isinstance(error, LockHeldError):
+            assert actor.stage == "take"
+        actor.ended = True
+
+    def held(self, actor: Actor) -> Hold:
+        assert actor.hold is not None
+        return actor.hold
+
+    # Requests and what becomes of them.
+
+    def carry_out(self, operation: Operation) -> Any:
+        result = execute(operation, self.store, lambda _: None)
+        if isinstance(operation, Create | Replace):
+            if operation.key == PLACE.head_key:
+                self.world.heads.append(decode_head(operation.body, operation.key))
+            else:
+                made = decode_pointer(operation.body, operation.key)
+                self.world.pointers.setdefault(operation.key, []).append(made)
+        return result
+
+    def answer(self, actor: Actor, outcome: str) -> None:
+        operation, steps = actor.operation, actor.steps
+        assert operation is not None
+        assert steps is not None
+        error: Exception | None = None
+        value: Any = None
+        try:
+            if isinstance(operation, Get | Wait) and outcome != "done":
+                raise UnavailableError("away")
+            match outcome:
+                case "never":
+                    raise OutcomeUnknownError("not sent")
+                case "late":
+                    self.late.append(operation)
+                    raise OutcomeUnknownError("on its way")
+                case "answer lost":
+                    with suppress(ConditionFailedError, ObjectMissingError):
+                        self.carry_out(operation)
+                    raise OutcomeUnknownError("answer lost")
+                case "twice":
+                    self.carry_out(operation)
+                    value = self.carry_out(operation)
+                case _:
+                    value = self.carry_out(operation)
+        except (KizamiError, ConditionFailedError, ObjectMissingError) as problem:
+            error = problem
+        self.resume(actor, (lambda: steps.throw(error)) if error else (lambda: steps.send(value)))
+
+    # No assume() below: it would throw the whole example away. A rule picks among the actors it applies to.
+
+    @property
+    def waiting(self) -> list[Actor]:
+        return [actor for actor in self.actors if actor.operation is not None]
+
+    @precondition(lambda self: self.waiting)
+    @rule(
+        index=INDICES,
+        count=st.integers(0, 9),
+        outcome=st.sampled_from(["done", "never", "late", "answer lost", "twice"]),
+    )
+    def step(self, index: int, count: int, outcome: str) -> None:
+        """Some requests of an actor go well, and the next well or badly."""
+        actor = self.waiting[index % len(self.waiting)]
+        for each in [*["done"] * count, outcome]:
+            if actor.operation is None:
+                break
+            self.answer(actor, each)
+
+    @rule(seconds=st.sampled_from([1.0, 40.0, 100.0, 100.0]))
+    def pass_time(self, seconds: float) -> None:
+        """The store's clock goes on, and whoever did not beat meanwhile grows old."""
+        self.world.now += seconds
+
+    @rule(index=INDICES, silent=st.booleans())
+    def crash(self, index: int, silent: bool) -> None:
+        """A process dies where it stands, perhaps long enough ago to have expired."""
+        self.actors[index].ended = True
+        self.actors[index].operation = None
+        if silent:
+            self.world.now += 100.0
+
+    @precondition(lambda self: any(actor.ended for actor in self.actors))
+    @rule(date=st.sampled_from(DATES), plan=st.sampled_from(PLANS), rollback=st.sampled_from([False, False, True]))
+    def begin_another(self, date: str, plan: tuple[str, ...], rollback: bool) -> None:
+        """A new process comes in the place of one that has ended."""
+        index = next(index for index, actor in enumerate(self.actors) if actor.ended)
+        self.past.append(self.actors[index])
+        self.actors[index] = self.newcomer(date, plan, rollback=rollback)
+
+    @rule(
+        date=st.sampled_from(DATES),
+        count=st.sampled_from([3, 5, 30, 30]),
+        rollback=st.sampled_from([False, False, True]),
+    )
+    def overtake(self, date: str, count: int, rollback: bool) -> None:
+        """All others pause past the expiry, and a rival does its work meanwhile, or begins it and dies."""
+        self.overtaken(date, count, rollback=rollback)
+
+    @precondition(lambda self: self.waiting)
+    @rule(
+        index=INDICES,
+        outcome=st.sampled_from(["done", "never", "late", "answer lost", "twice"]),
+        rivals=st.lists(st.tuples(st.sampled_from(DATES), st.sampled_from([2, 30])), max_size=2),
+    )
+    def doubt(self, index: int, outcome: str, rivals: list[tuple[str, int]]) -> None:
+        """A run's commit is answered well or badly, and before it can find out, others have come and gone."""
+        actor = self.waiting[index % len(self.waiting)]
+        for _ in range(30):
+            if actor.operation is None or actor.stage == "publish":
+                break
+            self.answer(actor, "done")
+        if actor.operation is None:
+            return
+        self.answer(actor, outcome)
+        for date, count in rivals:
+            self.overtaken(date, count, rollback=False)
+
+    def overtaken(self, date: str, count: int, *, rollback: bool) -> None:
+        self.world.now += 100.0
+        rival = self.newcomer(date, PLANS[0], rollback=rollback)
+        for _ in range(count):
+            if rival.operation is None:
+                break
+            self.answer(rival, "done")
+        self.past.append(rival)
+
+    @precondition(lambda self: self.late)
+    @rule()
+    def deliver(self) -> None:
+        """A request arrives long after its sender has given it up."""
+        with suppress(ConditionFailedError, ObjectMissingError):
+            self.carry_out(self.late.pop(0))
+
+    # What holds whatever happens.
+
+    @property
+    def chain(self) -> list[Commit]:
+        made: list[Commit] = []
+        for head in self.world.heads:
+            if head.commit and (not made or not _same(head.commit, made[-1])):
+                made.append(head.commit)
+        return made
+
+    @invariant()
+    def commits_grow_one_by_one(self) -> None:
+        assert [commit.n for commit in self.chain] == list(range(1, len(self.chain) + 1))
+        assert [head.turn for head in self.world.heads] == list(range(1, len(self.world.heads) + 1))
+
+    @invariant()
+    def pointers_name_commits_that_were_made(self) -> None:
+        made = {commit.n: commit for commit in self.chain}
+        for key, versions in self.world.pointers.items():
+            numbers = [version.commit for version in versions]
+            assert numbers == sorted(set(numbers)), key
+            for version in versions:
+                assert version == made[version.commit].pointer
+
+    @invariant()
+    def latest_never_goes_to_an_earlier_date(self) -> None:
+        versions = self.world.pointers.get(layout.latest_key(CORPUS), [])
+        made = {commit.n: commit for commit in self.chain}
+        for before, after in pairwise(versions):
+            assert before.date <= after.date or made[after.commit].rollback
+
+    @invariant()
+    def what_runs_believe_is_true(self) -> None:
+        published = {commit.run for commit in self.chain}
+        for actor in [*self.past, *self.actors]:
+            if actor.belief == "published":
+                assert actor.run in published
+            if actor.belief == "not published":
+                assert actor.run not in published
+
+    def rested(self, hold: Hold) -> None:
+        """Whoever truly holds the lock and has nothing under way leaves no pointer unwritten."""
+        if self.world.heads[-1] == hold.head:
+            self.pointers_are_complete()
+
+    def pointers_are_complete(self) -> None:
+        made = self.chain
+        if not made:
+            return
+        last_of_date = {commit.date: commit for commit in made}
+        for date, commit in last_of_date.items():
+            body, _ = self.store.objects[layout.date_key(CORPUS, date)]
+            assert decode_pointer(body, date) == commit.pointer
+        latest: Commit | None = None
+        for commit in made:
+            if latest is None or commit.rollback or latest.date <= commit.date:
+                latest = commit
+        assert latest is not None
+        body, _ = self.store.objects[layout.latest_key(CORPUS)]
+        assert decode_pointer(body, "latest") == latest.pointer
+
+    def teardown(self) -> None:
+        """Whatever happened, the next run takes the lock, leaves the pointers complete, and publishes."""
+        self.world.now += 1000.0
+        wanted = replace(holder("last", timing=TIMING), taken_at="at the end")
+
+        def run(steps: Steps[Any]) -> Any:
+            return perform(steps, self.store, lambda _: None)
+
+        hold = run(protocol.take(PLACE, wanted)).hold
+        if hold.head.unfinished:
+            run(protocol.finish(PLACE, hold.head.unfinished))
+            hold = run(protocol.settle(PLACE, hold))
+        self.pointers_are_complete()
+        while self.late:
+            try:
+                self.carry_out(self.late.pop(0))
+            except (ConditionFailedError, ObjectMissingError):
+                continue
+            raise AssertionError("a late request was carried out after a new holder had begun")
+        hold = run(protocol.publish(PLACE, hold, pointer("last", date=DATES[-1])))
+        assert hold.head.commits == len(self.chain) + 1
+
+
+def _same(one: Commit, other: Commit) -> bool:
+    return replace(one, settled=False) == replace(other, settled=False)
+
+
+TestProtocol = Machine.TestCase
+TestProtocol.settings = settings(
+    max_examples=200,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
