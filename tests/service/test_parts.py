@@ -122,9 +122,7 @@ def test_cut_parts_have_their_size(documents: dict[str, int], part_bytes: int) -
 
 
 @given(CORPORA, CORPORA, st.integers(1, 60))
-def test_followed_parts_keep_within_their_size(
-    before: dict[str, int], now: dict[str, int], part_bytes: int
-) -> None:
+def test_followed_parts_keep_within_their_size(before: dict[str, int], now: dict[str, int], part_bytes: int) -> None:
     """No part passes twice the target but by its last document, and no two neighbours would fit into one."""
     bounds = follow(cut(before, part_bytes), now, part_bytes)
     for part in held(now, bounds):
@@ -148,13 +146,11 @@ def test_one_new_document_moves_no_bound_but_its_own(documents: dict[str, int], 
     second = follow(first, {doc_id: 0, **documents}, part_bytes)
     number = int(part_numbers(pa.array([doc_id]), first)[0])
     own = first[number : number + 2]
-    assert all(own[0] <= bound and bound <= (*own, doc_id)[1] for bound in set(first) ^ set(second))
+    assert all(own[0] <= bound <= (*own, doc_id)[1] for bound in set(first) ^ set(second))
 
 
 @given(CORPORA, CORPORA, st.integers(1, 60))
-def test_every_document_is_in_exactly_one_part(
-    before: dict[str, int], now: dict[str, int], part_bytes: int
-) -> None:
+def test_every_document_is_in_exactly_one_part(before: dict[str, int], now: dict[str, int], part_bytes: int) -> None:
     """Bounds ascend from "", numbers agree with them, and splitting loses and doubles nothing, order kept."""
     for bounds in (cut(now, part_bytes), follow(cut(before, part_bytes), now, part_bytes)):
         assert bounds[0] == ""
@@ -256,7 +252,7 @@ def test_no_texts_are_prepared_too() -> None:
         ({"doc_id": "b"}, True),
     ],
 )
-def test_two_texts_of_one_key_are_noticed(second: dict[str, Any], unique: bool) -> None:  # noqa: FBT001  # of the table
+def test_two_texts_of_one_key_are_noticed(second: dict[str, Any], unique: bool) -> None:  # of the table
     """(doc_id, field, position) names one text."""
     assert has_unique_keys(prepare(texts(text_row("a"), {**text_row("a"), **second})).sound) is unique
 

@@ -41,7 +41,15 @@ class Recipe:
 
 def recipes(count: int = 120) -> list[Document]:
     """Documents whose ids sort otherwise in UTF-16, with texts of every kind, those without tokens included."""
-    dishes = ("肉じゃが", "豚の生姜焼き", "ほうれん草のおひたし", "チキンカレー", "🍣の盛り合わせ", "ﾎｯﾄｹｰｷ", "麻婆豆腐")
+    dishes = (
+        "肉じゃが",
+        "豚の生姜焼き",
+        "ほうれん草のおひたし",
+        "チキンカレー",
+        "🍣の盛り合わせ",
+        "ﾎｯﾄｹｰｷ",
+        "麻婆豆腐",
+    )
     steps = (
         "玉ねぎを薄切りにし、レンジで2分ほど加熱する。",
         "鍋に水200mlと調味料を入れて火にかける。沸騰したら弱火にする。",

@@ -12,7 +12,7 @@ from kizami_schemas import v1
 
 
 def token_rows(tokens: Sequence[int] | npt.NDArray[np.int64], *, first: int = 0) -> pa.Table:
-    """One row for each number of tokens, ids ascending from ``first``; every token is 寿 and has no pos4 and no pron."""
+    """One row for each number of tokens, ids ascending from ``first``; every token is 寿, without pos4 and pron."""
     counts = np.asarray(tokens, np.int64)
     ends = np.cumsum(counts)
     offsets = pa.array(np.concatenate([[0], ends]).astype(np.int32))
