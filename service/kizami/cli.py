@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
+import io
 import json
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -61,7 +63,7 @@ def main(verbs: Sequence[Verb], arguments: Sequence[str] | None = None) -> int:
     except Exception as error:  # the last resort: a bug is reported as one
         message = f"{type(error).__name__}: this is a bug in kizami; --debug shows where, please report it"
         return _report(parsed, error, KizamiError.exit_code, message)
-    print(json.dumps(answer.data, ensure_ascii=False) if parsed.json else answer.text)
+    _print(_json(answer.data) if parsed.json else answer.text)
     return answer.exit_code
 
 
@@ -100,16 +102,36 @@ def business_date(value: str) -> dt.date:
         raise argparse.ArgumentTypeError(f"{value!r} is no date; write it as 2026-11-23") from None
 
 
+def _positive(value: str) -> int:
+    if not value.isdecimal() or int(value) == 0:
+        raise argparse.ArgumentTypeError(f"{value!r} is no number of runs; write it as 20")
+    return int(value)
+
+
 def _report(parsed: argparse.Namespace, error: BaseException, exit_code: int, message: str) -> int:
     if parsed.debug:
         traceback.print_exception(error)
     one_line = " ".join(message.split())
     print(f"kizami: {one_line}", file=sys.stderr)
     if parsed.json:
-        print(
-            json.dumps({"error": type(error).__name__, "message": one_line, "exit_code": exit_code}, ensure_ascii=False)
-        )
+        _print(_json({"error": type(error).__name__, "message": one_line, "exit_code": exit_code}))
     return exit_code
+
+
+def _json(data: dict[str, Any]) -> str:
+    # Escapes where the terminal's encoding lacks the characters: what a program reads has to stay JSON.
+    return json.dumps(data, ensure_ascii=not (sys.stdout.encoding or "").lower().startswith("utf"))
+
+
+def _print(text: str) -> None:
+    """Print to stdout, whatever its encoding, and without a complaint where nobody reads any more."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        # What is left in the buffer would fail again when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _configured(parsed: argparse.Namespace) -> Config:
@@ -162,7 +184,7 @@ def _history_line(entry: RunEntry) -> str:
 
 def _add_history_arguments(parser: argparse.ArgumentParser) -> None:
     add_corpus(parser)
-    parser.add_argument("--limit", type=int, default=20, metavar="N", help="the newest N runs (default: 20)")
+    parser.add_argument("--limit", type=_positive, default=20, metavar="N", help="the newest N runs (default: 20)")
 
 
 def _schema(parsed: argparse.Namespace) -> Answer:

@@ -17,17 +17,34 @@ from kizami.readers import document_path
 def read_document(store: str, corpus: str, doc_id: str, date: dt.date | str | None = None) -> pa.Table:
     """All rows of a document, schema v1, in their order. Raises DataError where the snapshot does not have it."""
     path = document_path(store, corpus, doc_id, date)
+    if not _is_unicode(doc_id):
+        raise _missing(corpus, doc_id)
     try:
         filesystem, own_path = _opened(path)
         rows = pq.read_table(own_path, filesystem=filesystem, filters=pc.field("doc_id") == doc_id)
     except OSError as error:
         raise UnavailableError(f"{path} cannot be read: {error}") from error
+    except pa.ArrowInvalid as error:
+        raise DataError(f"{path} is damaged ({error}): publish the date again, or read another with --date") from error
     if not len(rows):
-        raise DataError(
-            f"no document {doc_id!r} in corpus {corpus!r}: the newest snapshot does not have it; "
-            "`kizami history` names the runs, whose quarantine may hold it"
-        )
+        raise _missing(corpus, doc_id)
     return rows
+
+
+def _missing(corpus: str, doc_id: str) -> DataError:
+    return DataError(
+        f"no document {doc_id!r} in corpus {corpus!r}: the snapshot does not have it; "
+        "`kizami history` names the runs, whose quarantine may hold it"
+    )
+
+
+def _is_unicode(doc_id: str) -> bool:
+    """Whether it can be an id: bytes of a command line that are not UTF-8 arrive as lone surrogates."""
+    try:
+        doc_id.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _opened(path: str) -> tuple[fs.FileSystem, str]:
@@ -64,6 +81,11 @@ def _parts_of_speech(row: dict[str, list[str | None]]) -> list[str]:
 
 
 def _pad(text: str, columns: int) -> str:
-    """Pad to a width on a terminal, where East Asian characters take two columns."""
-    width = sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
-    return text + " " * max(1, columns - width)
+    """Pad to a width on a terminal, where East Asian characters take two columns and combining ones none."""
+    return text + " " * max(1, columns - sum(map(_width, text)))
+
+
+def _width(character: str) -> int:
+    if unicodedata.category(character) in {"Mn", "Me", "Cf"}:
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
