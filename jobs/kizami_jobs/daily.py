@@ -72,9 +72,9 @@ def run_corpus(
 ) -> RunResult:
     """Analyse a corpus and publish it as the snapshot of a business date.
 
-    ``address`` is the Ray cluster to run on; None starts a local one. ``interruption`` may end the run before its commit.
-    Whatever happens, readers see the previous snapshot or the new one, and the ledger says which. Raises the errors of
-    ``kizami.errors``.
+    ``address`` is the Ray cluster to run on; None starts a local one. ``interruption`` may end the run before its
+    commit. Whatever happens, readers see the previous snapshot or the new one, and the ledger says which. Raises the
+    errors of ``kizami.errors``.
     """
     interruption = interruption or Interruption()
     corpus = config.corpus(request.corpus)
@@ -323,8 +323,8 @@ def _business_date(request: RunRequest, corpus: CorpusConfig, today: date) -> da
 
 
 def _new_id(moment: datetime) -> str:
-    """An id that sorts by time and cannot be guessed."""
-    return f"{moment:%Y%m%dT%H%M%SZ}-{secrets.token_hex(8)}"
+    """An id that sorts by time, also among runs of the same second, and cannot be guessed."""
+    return f"{moment:%Y%m%dT%H%M%S.%fZ}-{secrets.token_hex(8)}"
 
 
 def _versions() -> Mapping[str, str]:

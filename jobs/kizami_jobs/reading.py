@@ -14,7 +14,7 @@ import ray
 from kizami.config import CorpusConfig
 from kizami.parts import Bounds, cut_bounds, follow_bounds
 from kizami.sources import SourceFile, absent_columns
-from kizami_jobs.tasks import BlockIndex, read_file
+from kizami_jobs.tasks import DOCUMENTS, BlockIndex, read_file
 
 _WAIT_SECONDS: Final = 0.5
 _FILES_AT_ONCE: Final = 256
@@ -28,8 +28,7 @@ class Corpus:
         self._blocks: list[Any] = []
         self._indexes: list[pa.Table] = []
         self._documents: pa.Table | None = None
-        self.texts = 0
-        """Texts that must end up in a row or in quarantine."""
+        self._texts = 0
         self._digest = 0
         self.columns: set[str] = set()
         """Names of columns seen in the source."""
@@ -37,11 +36,18 @@ class Corpus:
     def add(self, block: Any, index: BlockIndex) -> None:
         """Take in a block, by reference, and its index."""
         self._blocks.append(block)
-        self._indexes.append(pa.table({"doc_id": index.doc_ids, "bytes": pa.array(index.text_bytes, pa.int64())}))
-        self.texts += index.texts
+        self._indexes.append(index.documents)
+        self._texts += index.texts
         self._digest += index.input_digest
         self.columns |= index.columns
-        self._documents = None
+
+    @property
+    def texts(self) -> int:
+        """Texts that must end up in a row or in quarantine; a document without any counts as one if its id is not its
+        own."""
+        index = self._index
+        shared = index.filter(pc.greater(index["records"], 1))
+        return self._texts + (pc.sum(shared["textless"]).as_py() or 0)
 
     @property
     def input_digest(self) -> int:
@@ -55,7 +61,7 @@ class Corpus:
 
     def bounds(self, previous: Bounds | None, part_bytes: int) -> Bounds:
         """Bounds of the parts: those of the predecessor, adapted, or exactly cut."""
-        sizes: npt.NDArray[np.int64] = self._index["bytes_sum"].to_numpy()
+        sizes: npt.NDArray[np.int64] = self._index["bytes"].to_numpy()
         if previous is None:
             return cut_bounds(self.doc_ids, sizes, part_bytes)
         return follow_bounds(previous, self.doc_ids, sizes, part_bytes)
@@ -67,10 +73,14 @@ class Corpus:
 
     @property
     def _index(self) -> pa.Table:
-        if self._documents is None:
-            empty = pa.table({"doc_id": pa.array([], pa.string()), "bytes": pa.array([], pa.int64())})
-            sizes = pa.concat_tables([empty, *self._indexes]).group_by("doc_id").aggregate([("bytes", "sum")])
-            self._documents = sizes.take(pc.sort_indices(sizes, [("doc_id", "ascending")])).combine_chunks()
+        """Schema DOCUMENTS, by the UTF-8 bytes of the id."""
+        if self._indexes or self._documents is None:
+            tables = [self._documents or DOCUMENTS.empty_table(), *self._indexes]
+            sums = [(name, "sum") for name in DOCUMENTS.names[1:]]
+            documents = pa.concat_tables(tables).group_by("doc_id").aggregate(sums)
+            documents = documents.select(["doc_id", *(f"{name}_sum" for name, _ in sums)])
+            documents = documents.rename_columns(DOCUMENTS.names).cast(DOCUMENTS)
+            self._documents = documents.take(pc.sort_indices(documents, [("doc_id", "ascending")])).combine_chunks()
             self._indexes.clear()
         return self._documents
 

@@ -7,10 +7,8 @@ import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
-import numpy as np
-import numpy.typing as npt
 import psutil
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -53,16 +51,25 @@ def _process_store(url: str) -> ObjectStore:
     return open_store(url)
 
 
+DOCUMENTS: Final = pa.schema(
+    [
+        ("doc_id", pa.string()),
+        ("bytes", pa.int64()),  # UTF-8 bytes of its texts
+        ("records", pa.int32()),  # records of the source with this id: more than one is a fault of all of them
+        ("textless", pa.int32()),  # those of them that are sound and have no text at all
+    ]
+)
+"""What the driver keeps of each id."""
+
+
 @dataclass(frozen=True, slots=True)
 class BlockIndex:
     """What the driver needs to know of a block of texts."""
 
-    doc_ids: pa.Array
-    """Distinct, string."""
-    text_bytes: npt.NDArray[np.int64]
-    """UTF-8 bytes of text of each document in this block."""
+    documents: pa.Table
+    """Schema DOCUMENTS, each id once; records without an id are not among them."""
     texts: int
-    """Texts that must end up in a row or in quarantine."""
+    """Texts that must end up in a row or in quarantine, whatever other blocks hold."""
     input_digest: int
     columns: frozenset[str]
 
@@ -79,22 +86,30 @@ def read_file(file: SourceFile, number: int, corpus: CorpusConfig) -> Iterator[A
     )
     for block in blocks:
         yield block.texts
-        sizes = pa.table({"doc_id": block.texts["doc_id"], "bytes": pc.binary_length(block.texts["text"])})
-        documents = sizes.group_by("doc_id").aggregate([("bytes", "sum")])
-        documents = documents.filter(pc.is_valid(documents["doc_id"]))
+        textless = pc.and_(pc.is_null(block.texts["text_hash"]), pc.is_null(block.texts["reason"]))
         yield BlockIndex(
-            doc_ids=documents["doc_id"].combine_chunks(),
-            text_bytes=documents["bytes_sum"].fill_null(0).to_numpy().astype(np.int64),
-            texts=_count_texts(block.texts),
+            documents=_documents(block.texts, textless),
+            texts=len(block.texts) - (pc.sum(textless).as_py() or 0),
             input_digest=block.input_digest,
             columns=block.columns,
         )
 
 
-def _count_texts(texts: pa.Table) -> int:
-    """Rows that must end up in a row or in quarantine: all but those of sound documents without texts."""
-    counted = pc.or_(pc.is_valid(texts["text_hash"]), pc.is_valid(texts["reason"]))
-    return int(pc.sum(counted).as_py() or 0)
+def _documents(texts: pa.Table, textless: pa.ChunkedArray) -> pa.Table:
+    """The documents of a block, of which none is cut; schema DOCUMENTS."""
+    rows = pa.table(
+        {
+            "doc_id": texts["doc_id"],
+            "line": texts["line"],
+            "bytes": pc.coalesce(pc.binary_length(texts["text"]), 0),
+            "textless": pc.cast(textless, pa.int32()),
+        }
+    )
+    records = rows.group_by(["doc_id", "line"]).aggregate([("bytes", "sum"), ("textless", "sum")])
+    records = records.filter(pc.is_valid(records["doc_id"])).group_by("doc_id")
+    documents = records.aggregate([("bytes_sum", "sum"), ("line", "count"), ("textless_sum", "sum")])
+    columns = documents.select(["doc_id", "bytes_sum_sum", "line_count", "textless_sum_sum"])
+    return columns.rename_columns(DOCUMENTS.names).cast(DOCUMENTS)
 
 
 @ray.remote(num_cpus=1, max_retries=3)
