@@ -63,11 +63,12 @@ def check_compatible(published: list[Column], candidate: list[Column]) -> list[s
     about nulls. Wording of documentation may change.
 
     Raises:
-        IncompatibleSchemaError: a column was removed, renamed, moved, retyped, changed in nullability, or added as
-            required.
+        IncompatibleSchemaError: a column was removed, renamed, moved, retyped, changed in nullability, added as
+            required, or added under a name that is taken.
     """
-    problems = []
+    problems: list[str] = []
     names = [column["name"] for column in candidate]
+    problems += [f"column {name!r} is there twice" for name in dict.fromkeys(names) if names.count(name) > 1]
     for index, old in enumerate(published):
         if old["name"] not in names:
             problems.append(f"column {old['name']!r} is gone")

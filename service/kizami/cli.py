@@ -17,6 +17,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
+import pyarrow as pa
+
 from kizami.config import Config, load_config
 from kizami.documents import read_document, render_document
 from kizami.errors import KizamiError
@@ -24,7 +26,7 @@ from kizami.ledger import Ledger, RunEntry
 from kizami.readers import document_path, snapshot_glob, snapshot_path
 from kizami.stores import open_store
 from kizami_schemas import v1
-from kizami_schemas.compatibility import IncompatibleSchemaError, check_compatible, describe, frozen
+from kizami_schemas.compatibility import Column, IncompatibleSchemaError, check_compatible, describe, frozen
 from kizami_schemas.documentation import render_markdown
 
 
@@ -164,22 +166,30 @@ def _add_history_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _schema(parsed: argparse.Namespace) -> Answer:
-    columns = describe(v1.SCHEMA)
-    data = {"schema": f"{v1.MAJOR}.{v1.MINOR}", "columns": columns}
-    if parsed.action == "show":
-        return Answer(render_markdown(v1.MAJOR, v1.MINOR, v1.SCHEMA).rstrip(), data)
+    if parsed.action == "check":
+        return check_schema(frozen(v1.MAJOR), v1.SCHEMA)
+    return Answer(render_markdown(v1.MAJOR, v1.MINOR, v1.SCHEMA).rstrip(), _described(v1.SCHEMA))
+
+
+def check_schema(published: list[Column], schema: pa.Schema) -> Answer:
+    """Whether ``schema`` keeps what the published version 1 promised; the exit code is 1 where it does not."""
     try:
-        added = check_compatible(frozen(v1.MAJOR), columns)
+        added = check_compatible(published, describe(schema))
     except IncompatibleSchemaError as error:
-        return Answer(
-            f"schema v{v1.MAJOR} is not what was published: {error}", {**data, "error": str(error)}, exit_code=1
-        )
+        text = f"schema v{v1.MAJOR} is not what was published: {error}"
+        return Answer(text, {**_described(schema), "error": str(error)}, exit_code=1)
     news = f"; new: {', '.join(added)}" if added else ""
-    return Answer(f"schema v{v1.MAJOR}.{v1.MINOR} keeps what v{v1.MAJOR} promised{news}", {**data, "added": added})
+    text = f"schema v{v1.MAJOR}.{v1.MINOR} keeps what v{v1.MAJOR} promised{news}"
+    return Answer(text, {**_described(schema), "added": added})
+
+
+def _described(schema: pa.Schema) -> dict[str, Any]:
+    return {"schema": f"{v1.MAJOR}.{v1.MINOR}", "columns": describe(schema)}
 
 
 def _add_schema_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", nargs="?", choices=("show", "check"), default="show", help="show it, or check it")
+    add_config(parser)
 
 
 READING_VERBS: Final = (

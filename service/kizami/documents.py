@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import unicodedata
-from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,7 +18,8 @@ def read_document(store: str, corpus: str, doc_id: str, date: dt.date | str | No
     """All rows of a document, schema v1, in their order. Raises DataError where the snapshot does not have it."""
     path = document_path(store, corpus, doc_id, date)
     try:
-        rows = pq.read_table(_without_scheme(path), filesystem=_filesystem(path), filters=pc.field("doc_id") == doc_id)
+        filesystem, own_path = _opened(path)
+        rows = pq.read_table(own_path, filesystem=filesystem, filters=pc.field("doc_id") == doc_id)
     except OSError as error:
         raise UnavailableError(f"{path} cannot be read: {error}") from error
     if not len(rows):
@@ -30,13 +30,14 @@ def read_document(store: str, corpus: str, doc_id: str, date: dt.date | str | No
     return rows
 
 
-def _filesystem(path: str) -> fs.FileSystem:
-    return fs.S3FileSystem() if path.startswith("s3://") else fs.LocalFileSystem()
-
-
-def _without_scheme(path: str) -> str:
-    parts = urlsplit(path)
-    return f"{parts.netloc}{parts.path}" if parts.scheme == "s3" else path
+def _opened(path: str) -> tuple[fs.FileSystem, str]:
+    """The file system of a path, and the path in it."""
+    if not path.startswith("s3://"):
+        return fs.LocalFileSystem(), path
+    # From a URI, unlike S3FileSystem(), the endpoint of the environment is honoured.
+    bucket = path.removeprefix("s3://").partition("/")[0]
+    filesystem, _ = fs.FileSystem.from_uri(f"s3://{bucket}")
+    return filesystem, path.removeprefix("s3://")
 
 
 def render_document(rows: pa.Table) -> str:

@@ -126,7 +126,11 @@ def _sorted(table: pa.Table, *columns: str) -> pa.Table:
 
 
 def _mark_duplicates(texts: pa.Table) -> pa.Table:
-    """Set reason and message, and take the text away, wherever several records have the row's doc_id."""
+    """Set reason and message, and take the text away, wherever several records have the row's doc_id.
+
+    A sound record without any text counts among them but stays as it is: there is nothing of it to hold back, and the
+    source's count of texts leaves it out.
+    """
     records = texts.select(["doc_id", "file", "line"]).group_by(["doc_id", "file", "line"]).aggregate([])
     counts = records.group_by("doc_id").aggregate([([], "count_all")])
     shared = counts.filter(pc.and_(pc.is_valid(counts["doc_id"]), pc.greater(counts["count_all"], 1)))
@@ -144,7 +148,8 @@ def _mark_duplicates(texts: pa.Table) -> pa.Table:
         "reason": pa.scalar(str(Reason.DUPLICATE_ID), pa.string()),
         "message": message,
     }
-    duplicate = pc.is_valid(place)
+    has_text = pc.or_(pc.is_valid(texts["text_hash"]), pc.is_valid(texts["reason"]))
+    duplicate = pc.and_(pc.is_valid(place), has_text)
     columns = [
         pc.if_else(duplicate, replaced[name], texts[name]) if name in replaced else texts[name] for name in TEXTS.names
     ]

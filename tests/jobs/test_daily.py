@@ -20,8 +20,8 @@ from kizami.ledger import State
 from kizami.stores import open_store
 from kizami_schemas import v1
 from support.job import configuration, run
-from support.published import head, ledger, published, staged
-from support.recipe_corpus import Recipe, expected_texts, jsonl, recipes, write_jsonl
+from support.kitchen import Recipe, expected_texts, jsonl, recipes, write_jsonl
+from support.store_contents import head, ledger, published, staged
 
 pytestmark = pytest.mark.ray
 

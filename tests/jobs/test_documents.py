@@ -12,7 +12,7 @@ import pytest
 from kizami.errors import DataError
 from kizami.texts import Reason
 from support.job import configuration, run
-from support.published import Published, published
+from support.store_contents import Published, published
 
 pytestmark = pytest.mark.ray
 
