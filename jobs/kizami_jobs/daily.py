@@ -331,8 +331,8 @@ def _business_date(request: RunRequest, corpus: CorpusConfig, today: date) -> da
 
 
 def _new_id(moment: datetime) -> str:
-    """An id that sorts by time and cannot be guessed."""
-    return f"{moment:%Y%m%dT%H%M%SZ}-{secrets.token_hex(8)}"
+    """An id that sorts by time, also among runs of the same second, and cannot be guessed."""
+    return f"{moment:%Y%m%dT%H%M%S.%fZ}-{secrets.token_hex(8)}"
 
 
 def _versions() -> Mapping[str, str]:
