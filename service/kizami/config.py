@@ -168,7 +168,12 @@ def _suggest(word: str, known: Mapping[str, Any] | set[str]) -> str:
 def _absolute(location: str, folder: Path) -> str:
     if "://" in location:
         return location
-    path = os.path.normpath(folder / Path(location).expanduser())
+    if "\0" in location:
+        raise ConfigurationError(f"{location!r} is no path: it has a NUL in it")
+    try:
+        path = os.path.normpath(folder / Path(location).expanduser())
+    except RuntimeError:  # ~ of nobody
+        raise ConfigurationError(f"{location!r} names the home of a user that does not exist") from None
     return path + "/" * location.endswith("/")
 
 

@@ -41,7 +41,7 @@ def _decoded(form: Any, value: Any, where: str, path: str) -> Any:  # noqa: PLR0
         return {key: _decoded(arguments[1], item, where, f"{path}.{key}") for key, item in value.items()}
     if dataclasses.is_dataclass(form) and isinstance(value, dict):
         return _decoded_record(form, value, where, path)
-    if isinstance(form, type) and issubclass(form, StrEnum) and value in set(form):
+    if isinstance(form, type) and issubclass(form, StrEnum) and isinstance(value, str) and value in set(form):
         return form(value)
     if form is float and type(value) is int:
         return float(value)

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from kizami import json_form, layout
-from kizami.cli import Answer, Verb, build_parser, check_schema
+from kizami.cli import Answer, Verb, check_schema
 from kizami.cli import main as run_verb
 from kizami.ledger import ErrorEntry, Ledger, RunCounts, RunEntry, State
 from kizami.stores import open_store
@@ -158,7 +158,7 @@ def test_path_and_show_work_on_s3(tmp_path: Path, s3_snapshot: Published, capsys
     assert main(["path", CORPUS, "--config", config]) == 0
     assert capsys.readouterr() == (s3_snapshot.path + "\n", "")
     assert main(["show", CORPUS, DOC_ID, "--config", config]) == 0
-    assert "title[0]  '🍣" in capsys.readouterr().out or DOC_ID
+    assert capsys.readouterr().out.startswith("title[0]  ")
 
 
 def test_show_prints_columns(config: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -200,9 +200,7 @@ def ledger(tmp_path: Path) -> tuple[str, list[RunEntry]]:
     store = str(tmp_path / "store")
     entries = [
         entry("20261123T050000Z-d", state=State.STARTED, exit_code=None, stage="analyse"),
-        entry(
-            "20261122T050000Z-c", state=State.FAILED, exit_code=69, error=ErrorEntry("UnavailableError", "S3 は不在")
-        ),
+        entry("20261122T050000Z-c", state=State.FAILED, exit_code=69, error=ErrorEntry("UnavailableError", "不在")),
         entry("20261121T050000Z-b", state=State.DIED, exit_code=None),
         entry("20261120T050000Z-a"),
     ]
@@ -220,7 +218,7 @@ def test_history_is_a_line_a_run(ledger: tuple[str, list[RunEntry]], capsys: pyt
     assert lines == [
         f"2026-11-23T05:00:00Z  2026-11-23  started      exit -  {counts}  20261123T050000Z-d",
         f"2026-11-23T05:00:00Z  2026-11-23  failed       exit 69 {counts}  20261122T050000Z-c",
-        "    UnavailableError at publish: S3 は不在",
+        "    UnavailableError at publish: 不在",
         f"2026-11-23T05:00:00Z  2026-11-23  died         exit -  {counts}  20261121T050000Z-b",
         f"2026-11-23T05:00:00Z  2026-11-23  published    exit 0  {counts}  20261120T050000Z-a",
     ]
@@ -397,9 +395,3 @@ def test_running_the_job_needs_its_extra(base_environment: Environment, config: 
     )
     assert (done.returncode, done.stdout) == (78, "")
     assert re.fullmatch(r"kizami: \S+ is not installed: .*pip install 'kizami\[jobs\]'\n", done.stderr)
-
-
-def test_all_verbs_have_a_parser() -> None:
-    """No two verbs of one name: argparse would let the later one win."""
-    assert len({verb.name for verb in VERBS}) == len(VERBS)
-    assert build_parser(VERBS).prog == "kizami"
