@@ -104,10 +104,11 @@ def test_duckdb_reads_the_glob(local_snapshot: Published) -> None:
     """DuckDB reads the pattern; unnested, a token is a row."""
     glob = kizami.snapshot_glob(local_snapshot.store, CORPUS)
     columns = ", ".join(COLUMNS)
-    assert_same(duckdb.sql(f"SELECT {columns} FROM '{glob}'").to_arrow_table(), local_snapshot.pruned)
-    one = duckdb.sql(f"SELECT {columns} FROM '{glob}' WHERE doc_id = '{DOC_ID}'").to_arrow_table()
+    connection = duckdb.connect()
+    assert_same(connection.sql(f"SELECT {columns} FROM '{glob}'").to_arrow_table(), local_snapshot.pruned)
+    one = connection.sql(f"SELECT {columns} FROM '{glob}' WHERE doc_id = '{DOC_ID}'").to_arrow_table()
     assert_same(one, local_snapshot.document)
-    counted = duckdb.sql(f"SELECT count(*) FROM (SELECT unnest(lemma) FROM '{glob}')").fetchall()
+    counted = connection.sql(f"SELECT count(*) FROM (SELECT unnest(lemma) FROM '{glob}')").fetchall()
     assert counted == [(local_snapshot.manifest.counts.tokens,)]
 
 

@@ -49,7 +49,7 @@ def make_environment(folder: Path, *requirements: str, below: bool = False) -> E
     first."""
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     made = Environment(folder)
-    install = [made.script("python"), "-m", "pip", "install", "--quiet", "--no-compile", *requirements]
+    install = [str(made.script("python")), "-m", "pip", "install", "--quiet", "--no-compile", *requirements]
     done = subprocess.run(install, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"pip could not install {', '.join(requirements)}: {done.stderr[-2000:]}")

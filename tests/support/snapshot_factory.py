@@ -76,7 +76,7 @@ def texts_of(documents: Sequence[Document]) -> pa.Table:
         for field, texts in enumerate(((title,), steps))
         for position, text in enumerate(texts)
     ]
-    columns = list(zip(*rows, strict=True)) if rows else [[] for _ in TEXTS]
+    columns = list(zip(*rows, strict=True)) or [()] * len(TEXTS)
     return pa.Table.from_arrays(
         [pa.array(column, field.type) for column, field in zip(columns, TEXTS, strict=True)], schema=TEXTS
     )
