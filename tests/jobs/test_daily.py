@@ -21,7 +21,7 @@ from kizami.stores import open_store
 from kizami_schemas import v1
 from support.job import configuration, run
 from support.published import head, ledger, published, staged
-from support.recipes import Recipe, expected_texts, jsonl, recipes, write_jsonl
+from support.kitchen import Recipe, expected_texts, jsonl, recipes, write_jsonl
 
 pytestmark = pytest.mark.ray
 

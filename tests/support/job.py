@@ -15,7 +15,7 @@ from kizami.config import Config, load_config
 from kizami_jobs.cli import main
 from kizami_jobs.daily import RunRequest, RunResult, run_corpus
 from kizami_jobs.progress import Progress
-from support.recipes import RECIPE_FIELDS
+from support.kitchen import RECIPE_FIELDS
 
 
 def configuration(

@@ -15,7 +15,7 @@ from kizami.ledger import Ledger, RunEntry
 from kizami.manifest import Manifest
 from kizami.readers import read_manifest, read_pointer
 from kizami.stores import open_store
-from support.recipes import TextRow
+from support.kitchen import TextRow
 
 
 @dataclass(frozen=True, slots=True)
