@@ -72,9 +72,9 @@ def run_corpus(
 ) -> RunResult:
     """Analyse a corpus and publish it as the snapshot of a business date.
 
-    ``address`` is the Ray cluster to run on; None starts a local one. ``interruption`` may end the run before its
-    commit. Whatever happens, readers see the previous snapshot or the new one, and the ledger says which. Raises the
-    errors of ``kizami.errors``.
+    ``address`` is the Ray cluster to run on; None starts a local one. ``interruption`` may end it until it commits.
+    Whatever happens, readers see the previous snapshot or the new one, and the ledger says which. Raises the errors of
+    ``kizami.errors``.
     """
     interruption = interruption or Interruption()
     corpus = config.corpus(request.corpus)
@@ -94,6 +94,7 @@ def run_corpus(
     record = RunRecord(Ledger(store, corpus.name), entry)
     try:
         with _lock(store, config.lock, entry, progress, interruption) as lease:
+            _bury(lease, record.ledger)
             corpus = replace(corpus, source=corpus.source.replace("{date}", day))
             pointer = _Run(store, lease, record, progress, interruption, request, corpus).perform(address)
         return RunResult(record.entry, pointer, config.store)
@@ -278,9 +279,8 @@ class _Run:
 def _lock(
     store: ObjectStore, timing: LockConfig, entry: RunEntry, progress: Progress, interruption: Interruption
 ) -> Lease:
-    def bury(dead: Holder) -> None:
+    def announce(dead: Holder) -> None:
         progress.say(f"run {dead.run} on {dead.host} died; going on from what it finished")
-        Ledger(store, entry.corpus).close_dead(dead.run, timestamp(now()))
 
     holder = Holder(
         run=entry.run,
@@ -293,7 +293,15 @@ def _lock(
         beat_seconds=timing.beat_seconds,
         expiry_seconds=timing.expiry_seconds,
     )
-    return Lease.take(store, entry.corpus, holder, on_takeover=bury, sleep=interruption.sleep)
+    return Lease.take(store, entry.corpus, holder, on_takeover=announce, sleep=interruption.sleep)
+
+
+def _bury(lease: Lease, ledger: Ledger) -> None:
+    """Close the ledger's entry of the run whose place was taken, if one was."""
+    dead, commit = lease.dead, lease.last_commit
+    if dead:
+        published = commit.snapshot if commit and commit.run == dead.run else None
+        ledger.close_dead(dead.run, timestamp(now()), published)
 
 
 def _pointer(manifest: Manifest) -> Pointer:

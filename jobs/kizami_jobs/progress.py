@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from typing import Any, Final, TextIO
@@ -31,7 +32,16 @@ class Progress:
         self._total, self._done = total, 0
         self._started = self._spoken = time.monotonic()
         if not self._quiet and self._stream.isatty():
-            self._bar = tqdm(total=total, unit=" texts", unit_scale=True, file=self._stream, dynamic_ncols=True)
+            # A terminal that does not tell its width (under `script`, in some CI) would get a bar of width 0.
+            known = os.get_terminal_size(self._stream.fileno()).columns > 0
+            self._bar = tqdm(
+                total=total,
+                unit=" texts",
+                unit_scale=True,
+                file=self._stream,
+                dynamic_ncols=known,
+                ncols=None if known else 80,
+            )
 
     def texts(self, done: int) -> None:
         """``done`` texts are done by now."""

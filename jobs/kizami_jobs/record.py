@@ -27,7 +27,7 @@ class RunRecord:
     """Keeps a run's ledger entry up to date: its stage, its counts, its end."""
 
     def __init__(self, ledger: Ledger, entry: RunEntry) -> None:
-        self._ledger = ledger
+        self.ledger = ledger
         self.entry = entry
         ledger.write(entry)
 
@@ -43,7 +43,7 @@ class RunRecord:
     def stage(self, name: str) -> Iterator[None]:
         """Enter a stage: written to the ledger at once, its seconds added when it is left."""
         self.note(stage=name)
-        self._ledger.write(self.entry)
+        self.ledger.write(self.entry)
         started = time.monotonic()
         try:
             yield
@@ -54,7 +54,7 @@ class RunRecord:
     def end(self, state: State) -> None:
         """Close the entry of a run that did what it was asked to."""
         self.note(state=state, ended_at=timestamp(now()), exit_code=0)
-        self._ledger.write(self.entry)
+        self.ledger.write(self.entry)
 
     def fail(self, error: BaseException) -> None:
         """Close the entry of a run that ends with ``error``. A store that is away does not hide that error."""
@@ -66,4 +66,4 @@ class RunRecord:
         code = error.exit_code if isinstance(error, KizamiError) else KizamiError.exit_code
         self.note(state=state, ended_at=timestamp(now()), exit_code=code, error=error_entry(error))
         with suppress(UnavailableError):
-            self._ledger.write(self.entry)
+            self.ledger.write(self.entry)

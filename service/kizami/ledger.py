@@ -27,7 +27,7 @@ class State(StrEnum):
     FAILED = "failed"
     INTERRUPTED = "interrupted"
     DIED = "died"
-    """Its lock expired. If ``head.json`` holds its commit it published all the same."""
+    """Its lock expired. With a snapshot in its entry it died after its commit, which stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +109,17 @@ class Ledger:
             elif found.state is State.STARTED:  # an earlier write of ours, whose answer was lost
                 self._etags[entry.run] = self._store.replace(key, body, stored.etag)
 
-    def close_dead(self, run: str, ended_at: str) -> None:
-        """Mark a run as died, unless it closed its entry itself or never wrote one."""
+    def close_dead(self, run: str, ended_at: str, snapshot: str | None) -> None:
+        """Mark a run as died, unless it closed its entry itself or never wrote one.
+
+        ``snapshot`` is what it published all the same, if it died after its commit.
+        """
         key = layout.run_key(self._corpus, run)
         try:
             stored = self._store.get(key)
             entry = _decode(stored.body, key)
             if entry.state is State.STARTED:
-                dead = replace(entry, state=State.DIED, ended_at=ended_at)
+                dead = replace(entry, state=State.DIED, ended_at=ended_at, snapshot=snapshot)
                 self._store.replace(key, json_form.encode(dead), stored.etag)
         except (ObjectMissingError, ConditionFailedError):
             return

@@ -180,7 +180,8 @@ def test_a_run_killed_between_commit_and_pointers_is_published_by_the_next(scene
     assert result.entry.counts.texts_analysed == 0
     assert result.pointer == commit.pointer
     assert head(scene.store).unfinished is None
-    assert (scene.entry(1).run, scene.entry(1).state) == (commit.run, State.DIED)
+    dead = scene.entry(1)
+    assert (dead.run, dead.state, dead.snapshot) == (commit.run, State.DIED, commit.snapshot)
     assert scene.published().pointer == published(scene.store, date=TODAY).pointer == commit.pointer
     _assert_same(scene.published(), undisturbed)
 

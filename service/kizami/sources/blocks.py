@@ -15,8 +15,6 @@ from kizami.texts import TEXTS, Reason, text_hash
 _BLOCK_ROWS: Final = 20_000
 _MODULUS: Final = 1 << 256
 _NULL: Final = b"-,"
-_FIRST_POSITION: Final = b"1:0,"
-
 _Row = tuple[bytes | None, int | None, int | None, bytes | None, str | None, str | None, str | None, int]
 """The columns of TEXTS but ``file``."""
 
@@ -70,20 +68,25 @@ class BlockBuilder:
         doc_id, texts, fault = document
         self._documents += 1
         id_part = _netstring(doc_id)
+        # This loop sees every text of the corpus: what it calls is looked up once.
+        append, sha256, from_bytes = self._rows.append, hashlib.sha256, int.from_bytes
         if fault is None and texts:
+            size_bytes = digest = 0
             for field, position, utf8 in texts:
                 digits = text_hash(utf8)
-                place = _FIRST_POSITION if position == 0 else _netstring(b"%d" % position)
-                self._count(b"%s%s%s32:%s,-," % (id_part, self._fields[field], place, digits.encode()))
-                self._rows.append((doc_id, field, position, utf8, digits, None, None, line))
-                self._size_bytes += len(utf8)
+                counted = b"%s%s%s32:%s,-," % (id_part, self._fields[field], _place(position), digits.encode())
+                digest += from_bytes(sha256(counted).digest(), "big")
+                size_bytes += len(utf8)
+                append((doc_id, field, position, utf8, digits, None, None, line))
+            self._digest += digest
+            self._size_bytes += size_bytes
         elif fault is None:
             self._count(id_part + _NULL * 4)
             self._rows.append((doc_id, None, None, None, None, None, None, line))
         else:
             ending = _NULL + _netstring(fault.reason.encode())
             for field, position, _ in texts:
-                self._count(id_part + self._fields[field] + _netstring(b"%d" % position) + ending)
+                self._count(id_part + self._fields[field] + _place(position) + ending)
                 self._rows.append((doc_id, field, position, None, None, fault.reason, fault.message, line))
             if not texts:
                 self._count(id_part + _NULL * 2 + ending)
@@ -112,3 +115,10 @@ class BlockBuilder:
 
 def _netstring(value: bytes | None) -> bytes:
     return _NULL if value is None else b"%d:%s," % (len(value), value)
+
+
+_PLACES: Final = [_netstring(b"%d" % position) for position in range(256)]
+
+
+def _place(position: int) -> bytes:
+    return _PLACES[position] if position < len(_PLACES) else _netstring(b"%d" % position)

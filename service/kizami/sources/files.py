@@ -141,6 +141,8 @@ def _expand(file_system: pyarrow.fs.FileSystem, folder: str, segments: Sequence[
 
 
 def _files_under(file_system: pyarrow.fs.FileSystem, info: pyarrow.fs.FileInfo) -> Iterator[pyarrow.fs.FileInfo]:
+    if info.type == pyarrow.fs.FileType.NotFound:
+        raise FileNotFoundError(f"{info.path} leads nowhere")
     if info.type != pyarrow.fs.FileType.Directory:
         yield info
         return
@@ -150,7 +152,12 @@ def _files_under(file_system: pyarrow.fs.FileSystem, info: pyarrow.fs.FileInfo) 
 
 def _children(file_system: pyarrow.fs.FileSystem, folder: str, pattern: str) -> Iterator[pyarrow.fs.FileInfo]:
     hidden = pattern[0] if pattern[0] in "_." else None
-    for info in file_system.get_file_info(pyarrow.fs.FileSelector(folder, allow_not_found=True)):
+    found = file_system.get_file_info(pyarrow.fs.FileSelector(folder, allow_not_found=True))
+    if isinstance(file_system, pyarrow.fs.LocalFileSystem) and found:
+        # Arrow leaves out a link that leads nowhere; part of the corpus would be missing.
+        gone = {path.name for path in Path(folder).iterdir()} - {info.base_name for info in found}
+        found.extend(info for name in gone for info in file_system.get_file_info([f"{folder.rstrip('/')}/{name}"]))
+    for info in found:
         first = info.base_name[:1]
         if fnmatchcase(info.base_name, pattern) and (first not in {"_", "."} or first == hidden):
             yield info

@@ -1,0 +1,146 @@
+"""What a source names: files, folders and globs on the local disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kizami.errors import ConfigurationError, DataError, UnavailableError
+from kizami.sources import SourceFile, list_files
+
+TREE = [
+    "料理/2026-11-22/a.jsonl",
+    "料理/2026-11-23/b c.jsonl.gz",
+    "料理/2026-11-23/deep/c.parquet",
+    "料理/2026-11-23/_SUCCESS",
+    "料理/2026-11-23/.part.crc",
+    "料理/_temporary/0.jsonl",
+    "料理/top.csv.zst",
+]
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A folder of dumps, as Spark leaves it."""
+    for name in TREE:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("料理", [0, 1, 2, 6]),
+        ("料理/", [0, 1, 2, 6]),
+        ("料理/2026-11-22/a.jsonl", [0]),
+        ("料理/*", [0, 1, 2, 6]),
+        ("料理/*.csv.zst", [6]),
+        ("料理/*/*.jsonl*", [0, 1]),
+        ("料理/2026-11-2?/a.*", [0]),
+        ("料理/2026-11-2[13]", [1, 2]),
+        ("料理/2026-11-2[!3]/*", [0]),
+        ("料理/**", [0, 1, 2, 6]),
+        ("**/*.parquet", [2]),
+        ("料理/**/**/b*", [1]),
+        ("料理/**/deep/*", [2]),
+        ("料理/_temporary/*", [5]),
+        ("料理/_*/*.jsonl", [5]),
+    ],
+)
+def test_a_source_names_its_files(tree: Path, source: str, expected: list[int]) -> None:
+    """Folders are read to the bottom, globs name by name; markers and hidden files are not data."""
+    assert [file.url for file in list_files(f"{tree}/{source}")] == [f"{tree}/{TREE[index]}" for index in expected]
+
+
+@pytest.mark.parametrize(
+    ("name", "file_format", "compression"),
+    [
+        ("a.parquet", "parquet", None),
+        ("a.jsonl", "jsonl", None),
+        ("a.JSONL.GZ", "jsonl", "gzip"),
+        ("a.jsonl.zst", "jsonl", "zstd"),
+        ("a.ndjson", "jsonl", None),
+        ("a.ndjson.gz", "jsonl", "gzip"),
+        ("a.ndjson.zst", "jsonl", "zstd"),
+        ("a.csv", "csv", None),
+        ("a.csv.gz", "csv", "gzip"),
+        ("a.csv.zst", "csv", "zstd"),
+    ],
+)
+def test_the_extension_says_the_format(tmp_path: Path, name: str, file_format: str, compression: str | None) -> None:
+    """Format, compression and size come with the listing."""
+    (tmp_path / name).write_bytes(b"123")
+    [file] = list_files(str(tmp_path))
+    assert (file.format, file.compression, file.size_bytes) == (file_format, compression, 3)
+
+
+def test_a_relative_path_becomes_absolute(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker elsewhere has another working directory."""
+    monkeypatch.chdir(tree / "料理")
+    assert list_files("2026-11-22/*.jsonl") == (SourceFile(f"{tree}/{TREE[0]}", "jsonl", None, 1),)
+
+
+def test_a_file_of_exactly_this_name_wins_over_a_glob(tmp_path: Path) -> None:
+    """Brackets in a name are fine."""
+    for name in ("a[1].jsonl", "a1.jsonl"):
+        (tmp_path / name).touch()
+    assert [file.url for file in list_files(f"{tmp_path}/a[1].jsonl")] == [f"{tmp_path}/a[1].jsonl"]
+
+
+@pytest.mark.parametrize("source", ["none.jsonl", "none/*.jsonl", "料理/*.xyz", "料理/2026-11-22/a.jsonl/x", "empty"])
+def test_a_source_without_files_is_unavailable(tree: Path, source: str) -> None:
+    """Today's dump may not have arrived yet: try again."""
+    (tree / "empty").mkdir()
+    with pytest.raises(UnavailableError, match="no file matches"):
+        list_files(f"{tree}/{source}")
+
+
+@pytest.mark.parametrize(
+    ("stray", "hint"),
+    [
+        ("README.md", "choose the files to read with a glob"),
+        ("a.json", "it is JSON Lines: name it .jsonl"),
+        ("a.json.gz", "it is JSON Lines: name it .jsonl"),
+        ("a.jsonl.bz2", "choose the files to read with a glob"),
+        ("noextension", "choose the files to read with a glob"),
+    ],
+)
+@pytest.mark.parametrize("as_folder", [True, False])
+def test_a_file_of_another_kind_is_never_skipped_silently(
+    tmp_path: Path, stray: str, hint: str, as_folder: bool
+) -> None:
+    """The error names it, the extensions that are read, and the way out."""
+    (tmp_path / "a.jsonl").touch()
+    (tmp_path / stray).touch()
+    with pytest.raises(DataError, match=hint) as raised:
+        list_files(str(tmp_path if as_folder else tmp_path / stray))
+    assert f"{tmp_path}/{stray}" in str(raised.value)
+    assert ".parquet, .jsonl, .jsonl.gz" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("gs://bucket/a.jsonl", "gs:// is not supported"),
+        ("file:///a.jsonl", "file:// is not supported"),
+        ("s3://", "name one bucket"),
+        ("s3://dumps-*/a.jsonl", "name one bucket"),
+        ("s3://key:secret@bucket/a.jsonl", "credentials do not belong in a URL"),
+    ],
+)
+def test_a_url_that_cannot_be_read_is_a_configuration_error(source: str, message: str) -> None:
+    """And a secret in it is not repeated."""
+    with pytest.raises(ConfigurationError, match=message) as raised:
+        list_files(source)
+    assert "secret" not in str(raised.value)
+
+
+def test_a_dangling_link_is_not_skipped(tmp_path: Path) -> None:
+    """Part of the corpus would be missing."""
+    (tmp_path / "a.jsonl").touch()
+    (tmp_path / "b.jsonl").symlink_to(tmp_path / "gone.jsonl")
+    with pytest.raises(UnavailableError, match=r"b\.jsonl"):
+        list_files(str(tmp_path))
