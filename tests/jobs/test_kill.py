@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -162,9 +163,7 @@ def test_a_killed_run_is_finished_by_the_next(
     _assert_same(scene.published(), undisturbed)
 
 
-def test_a_run_killed_before_its_pointers_is_published_by_the_next(
-    scene: Scene, undisturbed: Published
-) -> None:
+def test_a_run_killed_before_its_pointers_is_published_by_the_next(scene: Scene, undisturbed: Published) -> None:
     """Once head.json has the commit, whoever takes the lock next writes the pointers, and finds nothing else to do."""
     rule = scene.proxy.hold("PUT", rf"/dates/{TODAY}\.json$", times=None)
     with scene.run() as process:
@@ -251,7 +250,8 @@ def test_a_run_that_lost_its_lock_cannot_publish(
     with scene.run() as slow:
         rule.await_reached(60)
         # Come again, as a scheduler would, until the lock has expired.
-        code, answer = 75, None
+        code: int = 75
+        answer: Any = None
         while code == 75:
             code, answer, _ = kizami(capsys, "run", "recipes", "--date", TODAY, "--config", scene.path)
         assert code == 0
