@@ -5,25 +5,16 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import pytest
 import ray
 
 import kizami_jobs.cluster  # noqa: F401  # first: it sets what Ray is to find in the environment
 from support import corpora
-from support.faulty_s3 import FaultyS3
+from support.faulty_s3 import FaultyS3, FaultyStore
 from support.s3_server import S3Server
 
 RAY_CPUS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class FaultyStore:
-    """A store behind a proxy that fails on demand."""
-
-    proxy: FaultyS3
-    url: str
 
 
 @pytest.fixture(scope="session")

@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from conftest import FaultyStore
 from kizami.commit import LockTiming
 from kizami.errors import CommitStateUnknownError, LockLostError
 from kizami.stores.s3 import S3Patience, S3Store
+from support.faulty_s3 import FaultyStore
 from support.publishing import LATEST, SHORT_S3, head, pointer, read, take, take_over
 
 pytestmark = pytest.mark.s3

@@ -212,6 +212,14 @@ class FaultyS3:
             upstream.close()
 
 
+@dataclass(frozen=True, slots=True)
+class FaultyStore:
+    """A store behind a proxy that fails on demand."""
+
+    proxy: FaultyS3
+    url: str
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False

@@ -15,7 +15,7 @@ from support.reading import blocks_of, digest_of, rows_of
 from support.recipes import RECIPES, SCHEMA, compressed, write
 
 if TYPE_CHECKING:
-    from conftest import FaultyStore
+    from support.faulty_s3 import FaultyStore
 
 pytestmark = pytest.mark.s3
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from conftest import FaultyStore
 from kizami.errors import ConfigurationError, UnavailableError
 from kizami.stores import ConditionFailedError, OutcomeUnknownError, open_store
 from kizami.stores.s3 import S3Patience, S3Store
+from support.faulty_s3 import FaultyStore
 
 pytestmark = pytest.mark.s3
 BRIEF = S3Patience(attempts=2, connect_seconds=1, read_seconds=1, bulk_read_seconds=1)
