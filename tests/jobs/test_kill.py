@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from support.faulty_s3 import FaultyS3, Rule
 from support.job import configuration, kizami, run
 from support.kizami_process import KizamiProcess
 from support.published import Published, head, ledger, published, staged
-from support.kitchen import expected_texts, jsonl, recipes
+from support.kitchen import expected_texts, jsonl, recipes, write_jsonl
 
 pytestmark = [pytest.mark.s3, pytest.mark.ray]
 
@@ -42,13 +42,15 @@ class Scene:
         """URL of the store."""
         return self.config.store
 
-    @contextmanager
-    def run(self) -> Iterator[KizamiProcess]:
-        """Today's run as a process; in the end whatever is held is dropped."""
-        folder = self.path.parent / f"process-{time.monotonic_ns()}"
-        folder.mkdir()
-        with KizamiProcess(["run", "recipes", "--date", TODAY, "--config", self.path, "--json"], folder) as process:
-            yield process
+    def run(self) -> KizamiProcess:
+        """Today's run as a process of its own."""
+        folder = Path(tempfile.mkdtemp(prefix="process-", dir=self.path.parent))
+        return KizamiProcess(["run", "recipes", "--date", TODAY, "--config", self.path, "--json"], folder)
+
+    def drop(self, rule: Rule) -> None:
+        """Break the connections of what is held, and hold nothing more."""
+        rule.release(drop=True)
+        self.proxy.clear()
 
     def published(self) -> Published:
         """What readers see now."""
@@ -78,18 +80,16 @@ def scene(local_ray: int, faulty_s3: FaultyStore, tmp_path: Path) -> Scene:
     return Scene(path, config, faulty_s3.proxy, published(config.store))
 
 
-@pytest.fixture
-def undisturbed(scene: Scene, tmp_path: Path) -> Published:
-    """The snapshots of both days in another store, made without disturbance."""
-    path = configuration(
-        tmp_path / "undisturbed",
-        store=f"{scene.store}-undisturbed",
-        source=scene.config.corpora["recipes"].source,
-        part_bytes="1KiB",
-    )
+@pytest.fixture(scope="module")
+def undisturbed(local_ray: int, tmp_path_factory: pytest.TempPathFactory) -> Published:
+    """The snapshots of the same two days in a folder, made without disturbance."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    for day, first in ((YESTERDAY, 0), (TODAY, 7)):
+        write_jsonl(folder / day / "all.jsonl", recipes(COUNT, first))
+    path = configuration(folder, store="./store", source="./{date}", part_bytes="1KiB")
     for day in (YESTERDAY, TODAY):
         run(path, day=day)
-    return published(f"{scene.store}-undisturbed")
+    return published(str(folder / "store"))
 
 
 def _reading(proxy: FaultyS3) -> Rule:
@@ -141,7 +141,7 @@ def test_a_killed_run_is_finished_by_the_next(
             _await(lambda: len(staged(scene.store)) == 1, "the first part to be staged")
         process.kill()
         assert process.survivors() == []
-    rule.release(drop=True)
+    scene.drop(rule)
     assert scene.published() == scene.yesterday
     assert scene.yesterday.texts() == expected_texts(recipes(COUNT))
     assert len(staged(scene.store)) == finished(parts)
@@ -169,7 +169,7 @@ def test_a_run_killed_between_commit_and_pointers_is_published_by_the_next(scene
         rule.await_reached(60)
         process.kill()
         assert process.survivors() == []
-    rule.release(drop=True)
+    scene.drop(rule)
     assert scene.published() == scene.yesterday
     commit = head(scene.store).unfinished
     assert commit is not None
@@ -193,7 +193,7 @@ def test_a_run_killed_between_the_two_pointers_is_finished_by_the_next(scene: Sc
         rule.await_reached(60)
         process.kill()
         assert process.survivors() == []
-    rule.release(drop=True)
+    scene.drop(rule)
     assert scene.published() == scene.yesterday
     assert run(scene.config, day=TODAY).entry.state is State.UNCHANGED
     _assert_same(scene.published(), undisturbed)
@@ -210,7 +210,7 @@ def test_sigterm_ends_a_run_in_order(scene: Scene, undisturbed: Published) -> No
         assert process.wait(30) == 143
         assert process.survivors() == []
         assert process.stderr.splitlines()[-1].startswith("kizami: interrupted by signal 15")
-    rule.release(drop=True)
+    scene.drop(rule)
     assert head(scene.store).holder is None
     entry = scene.entry()
     assert (entry.state, entry.exit_code, entry.stage) == (State.INTERRUPTED, 143, "analyse")
