@@ -100,16 +100,21 @@ def test_duckdb_reads_an_arrow_dataset(snapshot: Published) -> None:
     assert_same(one, snapshot.document)
 
 
+def query(sql: str) -> pa.Table:
+    """The answer of DuckDB."""
+    relation = duckdb.sql(sql)
+    assert relation is not None
+    return relation.to_arrow_table()
+
+
 def test_duckdb_reads_the_glob(local_snapshot: Published) -> None:
     """DuckDB reads the pattern; unnested, a token is a row."""
     glob = kizami.snapshot_glob(local_snapshot.store, CORPUS)
     columns = ", ".join(COLUMNS)
-    connection = duckdb.connect()
-    assert_same(connection.sql(f"SELECT {columns} FROM '{glob}'").to_arrow_table(), local_snapshot.pruned)
-    one = connection.sql(f"SELECT {columns} FROM '{glob}' WHERE doc_id = '{DOC_ID}'").to_arrow_table()
-    assert_same(one, local_snapshot.document)
-    counted = connection.sql(f"SELECT count(*) FROM (SELECT unnest(lemma) FROM '{glob}')").fetchall()
-    assert counted == [(local_snapshot.manifest.counts.tokens,)]
+    assert_same(query(f"SELECT {columns} FROM '{glob}'"), local_snapshot.pruned)
+    assert_same(query(f"SELECT {columns} FROM '{glob}' WHERE doc_id = '{DOC_ID}'"), local_snapshot.document)
+    counted = query(f"SELECT count(*) FROM (SELECT unnest(lemma) FROM '{glob}')")
+    assert counted.column(0).to_pylist() == [local_snapshot.manifest.counts.tokens]
 
 
 DUCKDB_ON_S3 = """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -76,7 +76,7 @@ def texts_of(documents: Sequence[Document]) -> pa.Table:
         for field, texts in enumerate(((title,), steps))
         for position, text in enumerate(texts)
     ]
-    columns = list(zip(*rows, strict=True)) or [()] * len(TEXTS)
+    columns: list[Any] = list(zip(*rows, strict=True)) if rows else [[] for _ in TEXTS]
     return pa.Table.from_arrays(
         [pa.array(column, field.type) for column, field in zip(columns, TEXTS, strict=True)], schema=TEXTS
     )
