@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
+import ray
 
+import kizami_jobs.cluster  # noqa: F401  # first: it sets what Ray is to find in the environment
 from support import corpora
 from support.faulty_s3 import FaultyS3
 from support.s3_server import S3Server
+
+RAY_CPUS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +56,17 @@ def faulty_s3(s3_server: S3Server, s3_url: str, monkeypatch: pytest.MonkeyPatch)
     with FaultyS3(s3_server.port) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
         yield FaultyStore(proxy, s3_url)
+
+
+@pytest.fixture(scope="session")
+def local_ray(s3_server: S3Server) -> Iterator[int]:
+    """A local Ray for the whole session, whose workers know the S3 server; its number of CPUs."""
+    assert not ray.is_initialized()
+    with pytest.MonkeyPatch.context() as patch:
+        # Workers have the environment of the moment their node was started.
+        for name, value in s3_server.environment.items():
+            patch.setenv(name, value)
+        patch.delenv("RAY_ADDRESS", raising=False)
+        ray.init("local", num_cpus=RAY_CPUS, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    yield RAY_CPUS
+    ray.shutdown()

@@ -70,7 +70,8 @@ def test_a_whole_corpus_goes_into_s3(name: str, s3_url: str, tmp_path: Path, sha
     config = tmp_path / "kizami.toml"
     source = corpora.CORPORA / name
     config.write_text(
-        f'store = "{s3_url}"\n[corpora.real]\nsource = "{source}"\nid = "doc_id"\nfields = {json.dumps(FIELDS[name])}\n',
+        f'store = "{s3_url}"\n[corpora.real]\nsource = "{source}"\n'
+        f'id = "doc_id"\nfields = {json.dumps(FIELDS[name])}\n',
         "utf-8",
     )
     command = [sys.executable, str(KIZAMI), "run", "real", "--config", str(config), "--json"]
@@ -93,7 +94,7 @@ def test_a_whole_corpus_goes_into_s3(name: str, s3_url: str, tmp_path: Path, sha
     assert workers
     assert max(workers) < WORKER_BYTES
 
-    expected = {key: text for key, text in texts_by_key(name)}
+    expected = dict(texts_by_key(name))
     dataset = ds.dataset(
         kizami.snapshot_path(s3_url, "real").removeprefix("s3://"), filesystem=fs.FileSystem.from_uri(s3_url)[0]
     )

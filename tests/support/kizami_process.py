@@ -14,6 +14,7 @@ from types import TracebackType
 import psutil
 
 KIZAMI = Path(sys.executable).parent / "kizami"
+_AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
 
 
 class KizamiProcess:
@@ -96,18 +97,23 @@ class KizamiProcess:
         self._process.kill()
         self._process.wait()
 
-    def survivors(self, patience: float = 20.0) -> list[psutil.Process]:
-        """Processes of the tree that are still there after some patience."""
+    def survivors(self, patience: float = 20.0) -> list[str]:
+        """Names of the processes of the tree that are still there after some patience, Ray's two agents left out.
+
+        These go on for a minute after a SIGKILL, telling a control service that died with the rest, and end then.
+        """
         ends = time.monotonic() + patience
-        while left := [process for process in self.tree() if _alive(process)]:
+        while left := [name for process in self.tree() if (name := _name(process)) not in {None, *_AGENTS}]:
             if time.monotonic() > ends:
-                return left
+                return [str(name) for name in left]
             time.sleep(0.1)
         return []
 
 
-def _alive(process: psutil.Process) -> bool:
+def _name(process: psutil.Process) -> str | None:
+    """A process's name, None if it has ended."""
     try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        alive = process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        return process.name() if alive else None
     except psutil.NoSuchProcess:
-        return False
+        return None
