@@ -141,10 +141,11 @@ class _Run:
         self.progress.say(f"read {documents:,} documents, {corpus.texts:,} texts; files: {len(files):,}")
         input_digest = self._input_digest(corpus.input_digest)
         if (published := self._published(input_digest)) is not None:
-            self.progress.say(f"nothing to do: {published.snapshot} was made of the same input")
-            self.record.note(snapshot=published.snapshot)
+            pointer, manifest = published
+            self.record.note(snapshot=pointer.snapshot)
             self.record.end(State.UNCHANGED)
-            return published
+            self._clear_staging(manifest)  # its run may have died after its commit
+            return pointer
         with self.record.stage("analyse"):
             parts = self._build(corpus, [file.url for file in files])
         quarantine = self._quarantine(parts)
@@ -175,11 +176,13 @@ class _Run:
         }
         return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()
 
-    def _published(self, input_digest: str) -> Pointer | None:
-        """The business date's pointer, if its snapshot was made of this input."""
+    def _published(self, input_digest: str) -> tuple[Pointer, Manifest] | None:
+        """The business date's pointer and manifest, if its snapshot was made of this input."""
         pointer = find_pointer(self.store, self.corpus.name, self.record.entry.date)
-        same = pointer is not None and read_manifest(self.store, pointer).input_digest == input_digest
-        return pointer if same else None
+        if pointer is None:
+            return None
+        manifest = read_manifest(self.store, pointer)
+        return (pointer, manifest) if manifest.input_digest == input_digest else None
 
     def _build(self, corpus: Corpus, files: Sequence[str]) -> list[BuiltPart]:
         """Build all parts on the cluster; they come in the order of their bounds."""
@@ -228,9 +231,12 @@ class _Run:
                 f"the source has {corpus.texts:,} texts, the parts took {in_parts:,} and made {counts.rows:,} rows and "
                 f"{counts.quarantined:,} in quarantine, which must be equal: nothing was published, please report it"
             )
-        if not counts.rows and not self.request.allow_empty:
-            held = f"; {counts.quarantined:,} were held back, see quarantine/" if counts.quarantined else ""
-            raise DataError(f"{self.corpus.source} has no texts to publish{held}; give --allow-empty if that is right")
+        if counts.rows:
+            return
+        if counts.quarantined:
+            raise DataError(f"all {counts.quarantined:,} texts of {self.corpus.source} were held back: see quarantine/")
+        if not self.request.allow_empty:
+            raise DataError(f"{self.corpus.source} has no texts to publish; give --allow-empty if that is right")
 
     def _assemble(
         self, files: Sequence[SourceFile], parts: Sequence[BuiltPart], input_digest: str, quarantine: str | None

@@ -91,12 +91,12 @@ def read_corpus(files: Sequence[SourceFile], config: CorpusConfig, check: Callab
         check()
         stream: Any  # Ray types a stream of objects as one object
         for stream in ready:
-            try:
-                block = next(stream)
-                index: Any = ray.get(next(stream))
-                corpus.add(block, index)
-            except StopIteration:
+            reference = next(stream, None)
+            if reference is None:
                 streams.remove(stream)
+                continue
+            index: Any = ray.get(reference)  # raises what the task raised
+            corpus.add(next(stream), index)
     if corpus.columns or len(corpus.doc_ids):
         absent_columns(
             frozenset(corpus.columns), source=config.source, id_column=config.id_column, fields=config.fields

@@ -69,7 +69,10 @@ class BlockIndex:
 
 @ray.remote(num_cpus=1, max_retries=3, num_returns="streaming")
 def read_file(file: SourceFile, number: int, corpus: CorpusConfig) -> Iterator[Any]:
-    """Read a file of the source; yield, in turns, a block of texts (schema TEXTS) and its BlockIndex."""
+    """Read a file of the source; yield, in turns, a BlockIndex and its block of texts (schema TEXTS).
+
+    The index comes first because the driver fetches it: an error of this task arrives in the place of the next object.
+    """
     blocks = read_texts(
         file,
         file_index=number,
@@ -78,7 +81,6 @@ def read_file(file: SourceFile, number: int, corpus: CorpusConfig) -> Iterator[A
         document_limit_bytes=MAX_DOCUMENT_BYTES,
     )
     for block in blocks:
-        yield block.texts
         sizes = pa.table({"doc_id": block.texts["doc_id"], "bytes": pc.binary_length(block.texts["text"])})
         documents = sizes.group_by("doc_id").aggregate([("bytes", "sum")])
         documents = documents.filter(pc.is_valid(documents["doc_id"]))
@@ -89,6 +91,7 @@ def read_file(file: SourceFile, number: int, corpus: CorpusConfig) -> Iterator[A
             input_digest=block.input_digest,
             columns=block.columns,
         )
+        yield block.texts
 
 
 def _count_texts(texts: pa.Table) -> int:
