@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 import ray
 import ray.exceptions
@@ -20,6 +22,9 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 
+_ANSWER_SECONDS: Final = 10.0
+
+
 @contextmanager
 def connected(address: str | None) -> Iterator[None]:
     """Be connected to the cluster at ``address`` (Ray's own forms), or to a new local one that ends with this context.
@@ -29,6 +34,8 @@ def connected(address: str | None) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    if address:
+        _await_answer(address)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         ray.init(
@@ -50,6 +57,20 @@ def connected(address: str | None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _await_answer(address: str) -> None:
+    """Raise UnavailableError unless somebody listens at the address: Ray itself goes on asking for minutes."""
+    host, _, port = address.rpartition("://")[2].partition("/")[0].rpartition(":")
+    if not port.isdigit():
+        return  # "auto": Ray looks for the cluster on this host, and says at once if there is none
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _ANSWER_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise UnavailableError(
+            f"no Ray cluster answers at RAY_ADDRESS={address} ({error}): start it, correct the address, "
+            "or unset RAY_ADDRESS to run on a local Ray"
+        ) from error
 
 
 def cluster_error(error: ray.exceptions.RayError) -> KizamiError | BaseException:
