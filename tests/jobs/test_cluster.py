@@ -37,7 +37,7 @@ def cluster() -> Iterator[str]:
     """Address of a cluster of one host, started by `ray start` and ended by the ids of its processes."""
     port = _free_port()
     # A short path: Ray's sockets lie in it, and a socket's path has 107 bytes at the most.
-    with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
         command = [str(Path(sys.executable).parent / "ray"), "start", "--head", "--block", "--num-cpus=2"]
         command += ["--node-ip-address=127.0.0.1", f"--port={port}", f"--temp-dir={folder}"]
         command += ["--include-dashboard=false", "--disable-usage-stats"]
