@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -122,7 +123,8 @@ def test_of_racing_processes_exactly_one_wins(tmp_path: Path) -> None:
         "lease.check()\n"
     )
     command = [sys.executable, "-c", program, str(tmp_path / "store")]
-    processes = [subprocess.Popen([*command, f"run-{number}"]) for number in range(3)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}  # for `support`
+    processes = [subprocess.Popen([*command, f"run-{number}"], env=environment) for number in range(3)]
     assert sorted(process.wait(60) for process in processes) == [0, 75, 75]
 
 
