@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import ray
+from ray.exceptions import (
+    NodeDiedError,
+    ObjectLostError,
+    OutOfMemoryError,
+    RayError,
+    RaySystemError,
+    RayTaskError,
+    WorkerCrashedError,
+)
 
 from kizami import layout
+from kizami.analysis.watchdog import AnalyserFaultError
 from kizami.config import CorpusConfig
 from kizami.errors import UnavailableError
 from kizami.part_builder import PartJob
@@ -20,6 +31,27 @@ from kizami_jobs.tasks import ProgressBoard, SharedStore, WorkerReport, make_par
 _POLL_SECONDS: Final = 0.5
 _BLOCKS_AT_ONCE: Final = 8
 """Blocks cut by one task: 64 MiB of text at the most, and an eighth of the objects that one task a block would make."""
+_ATTEMPTS: Final = 4
+"""At one part. A text that ends its worker takes two of them; the rest is for workers that die of something else."""
+_LOSSES: Final[Mapping[type[Exception], str]] = {
+    WorkerCrashedError: "its worker died",
+    OutOfMemoryError: "its worker was ended for lack of memory on its host",
+    NodeDiedError: "its host died",
+    ObjectLostError: "its data were lost with a host",
+    RaySystemError: "no worker could be started or reached",
+}
+"""What Ray says of an attempt that did not fail by its own doing."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """At a part, under way."""
+
+    job: PartJob
+    slices: Sequence[Any]
+    """References to the pieces of the part, held for the next attempt."""
+    failed: tuple[str, ...] = ()
+    """What became of the attempts before it."""
 
 
 def part_jobs(corpus: CorpusConfig, run: str, files: Sequence[str], bounds: Bounds, fingerprint: str) -> list[PartJob]:
@@ -46,20 +78,54 @@ def build_parts(
     ``check`` is called now and then and may raise to end it; whatever ends it, no task goes on.
     """
     board: Any = ProgressBoard.remote()  # type: ignore[attr-defined]  # Ray adds it to the class
+
+    def submit(attempt: _Attempt) -> Any:
+        guarded = bool(attempt.failed)
+        return make_part.remote(attempt.job, corpus, shared, board, guarded, *attempt.slices)
+
     slices = _shuffle(blocks, tuple(job.lower for job in jobs))
-    pending = [make_part.remote(job, corpus, shared, board, *own) for job, own in zip(jobs, slices, strict=True)]
+    attempts = [_Attempt(job, own) for job, own in zip(jobs, slices, strict=True)]
     del slices
+    pending = {submit(attempt): attempt for attempt in attempts}
+    del attempts
     built: list[WorkerReport] = []
     try:
         while pending:
-            done, pending = ray.wait(pending, num_returns=len(pending), timeout=_POLL_SECONDS)
-            built += ray.get(done)
+            done, _ = ray.wait(list(pending), num_returns=len(pending), timeout=_POLL_SECONDS)
+            for task in done:
+                attempt = pending.pop(task)
+                outcome = _outcome(task, attempt)
+                if isinstance(outcome, WorkerReport):
+                    built.append(outcome)
+                else:
+                    number, failed = attempt.job.number, outcome.failed
+                    progress.say(f"part {number}: attempt {len(failed)} of {_ATTEMPTS}: {failed[-1]}; trying it again")
+                    pending[submit(outcome)] = outcome
             check()
             progress.texts(ray.get(board.total.remote()))
     finally:
         for task in pending:
             ray.cancel(task, force=True)
     return sorted(built, key=lambda report: report.part.number)
+
+
+def _outcome(task: Any, attempt: _Attempt) -> WorkerReport | _Attempt:
+    """The report of a finished task, or the attempt to make after it. Raises what another attempt would not change."""
+    try:
+        report: WorkerReport = ray.get(task)
+    except RayError as error:
+        loss = _loss(error)
+        if loss is None or len(attempt.failed) + 1 == _ATTEMPTS:
+            raise
+        return replace(attempt, failed=(*attempt.failed, loss))
+    return replace(report, failed_attempts=attempt.failed)
+
+
+def _loss(error: Exception) -> str | None:
+    """How an attempt was lost, None where the task itself raised an error."""
+    if isinstance(error, RayTaskError):
+        return str(error.cause) if isinstance(error.cause, AnalyserFaultError) else None
+    return next((words for kind, words in _LOSSES.items() if isinstance(error, kind)), None)
 
 
 def _shuffle(blocks: list[Any], bounds: Bounds) -> list[list[Any]]:

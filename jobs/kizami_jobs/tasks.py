@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import ray
 
-from kizami.analysis.analyser import process_analyser
-from kizami.analysis.dictionary import bundled_dictionary, fingerprint
+from kizami.analysis.analyser import Analyser, process_analyser
+from kizami.analysis.contract import TextAnalyser
+from kizami.analysis.dictionary import Dictionary, bundled_dictionary, fingerprint
+from kizami.analysis.guard import GuardedAnalyser
+from kizami.analysis.watchdog import WatchedAnalyser
 from kizami.config import MAX_DOCUMENT_BYTES, CorpusConfig
 from kizami.errors import ConfigurationError, UnavailableError
 from kizami.part_builder import BuiltPart, PartJob, build_part
@@ -132,11 +136,20 @@ class WorkerReport:
     pid: int
     peak_bytes: int
     """The largest private memory (USS) seen while it built this part."""
+    failed_attempts: tuple[str, ...] = ()
+    """What became of each attempt at this part that did not finish it, in order."""
 
 
-@ray.remote(num_cpus=1, max_retries=3)
-def make_part(job: PartJob, corpus: CorpusConfig, shared: SharedStore, board: Any, *slices: pa.Table) -> WorkerReport:
-    """Build one part with this process's Tagger and put it in staging."""
+# No retries by Ray: a text that crashes the worker would crash every one of them. The driver tries again, guarded.
+@ray.remote(num_cpus=1, max_retries=0)
+def make_part(
+    job: PartJob, corpus: CorpusConfig, shared: SharedStore, board: Any, guarded: bool, *slices: pa.Table
+) -> WorkerReport:
+    """Build one part and put it in staging.
+
+    The Tagger is this process's own, which a text may crash and the watchdog ends when a text makes it hang; with
+    ``guarded`` it is that of a child, and such a text is held back.
+    """
     store = shared.open()
     dictionary = bundled_dictionary()
     own = fingerprint(dictionary, corpus.normalisation)
@@ -153,5 +166,16 @@ def make_part(job: PartJob, corpus: CorpusConfig, shared: SharedStore, board: An
         peak = max(peak, process.memory_full_info().uss)
         board.report.remote(job.number, texts)
 
-    part = build_part(job, slices, process_analyser(dictionary, corpus.normalisation), store, progress)
+    with _analyser(dictionary, corpus, guarded=guarded) as analyser:
+        part = build_part(job, slices, analyser, store, progress)
     return WorkerReport(part, socket.gethostname(), os.getpid(), peak)
+
+
+@contextmanager
+def _analyser(dictionary: Dictionary, corpus: CorpusConfig, *, guarded: bool) -> Iterator[TextAnalyser]:
+    if guarded:
+        make = partial(Analyser, dictionary, corpus.normalisation)
+        with GuardedAnalyser(make, corpus.hang_after_seconds) as analyser:
+            yield analyser
+    else:
+        yield WatchedAnalyser(process_analyser(dictionary, corpus.normalisation), corpus.hang_after_seconds)

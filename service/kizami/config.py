@@ -40,6 +40,9 @@ class CorpusConfig:
     part_bytes: int = 32 * MIB
     """Target of UTF-8 text in a part: some 12 MB of Parquet per 10 MB of text, so one file is neither tiny nor slow to
     rewrite."""
+    hang_after_seconds: float = 100
+    """How long MeCab may take over a batch of texts beyond what the slowest host would. A batch (1 MiB) takes about a
+    second, so only a hang or a suspended host comes here; each text that hangs costs its part this time four times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +111,7 @@ def _corpus(name: str, table: object, folder: Path) -> CorpusConfig:
         raise ConfigurationError(f"corpora.{name}: a corpus is named by a-z, 0-9, - and _, 64 at the most")
     if not isinstance(table, dict):
         raise ConfigurationError(f"corpora.{name} is not a table")
-    _refuse_unknown(table, {"source", "id", "fields", "normalisation", "part_bytes"}, where)
+    _refuse_unknown(table, {"source", "id", "fields", "normalisation", "part_bytes", "hang_after"}, where)
     fields = _get(table, "fields", list, where)
     if not fields or not all(isinstance(item, str) and item for item in fields):
         raise ConfigurationError(f"{where}fields is not a list of column names")
@@ -127,6 +130,7 @@ def _corpus(name: str, table: object, folder: Path) -> CorpusConfig:
         fields=tuple(fields),
         normalisation=Normalisation(normalisation),
         part_bytes=part_bytes,
+        hang_after_seconds=_duration(table.get("hang_after", "100s"), f"{where}hang_after"),
     )
 
 

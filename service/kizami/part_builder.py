@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kizami import layout
-from kizami.analysis.analyser import Analyser
+from kizami.analysis.contract import TextAnalyser
 from kizami.errors import DataError
 from kizami.partfile import PartReport, PartWriter, inspect_part, read_failures
 from kizami.parts import Prepared, has_unique_keys, part_key, prepare
@@ -64,7 +64,7 @@ class BuiltPart:
 def build_part(
     job: PartJob,
     slices: Sequence[pa.Table],
-    analyser: Analyser,
+    analyser: TextAnalyser,
     store: ObjectStore,
     progress: Callable[[int], None],
 ) -> BuiltPart:
@@ -132,7 +132,7 @@ def _download(store: ObjectStore, key: str, path: Path) -> bool:
     return True
 
 
-def _write(path: Path, job: PartJob, sound: pa.Table, analyser: Analyser, progress: Callable[[int], None]) -> None:
+def _write(path: Path, job: PartJob, sound: pa.Table, analyser: TextAnalyser, progress: Callable[[int], None]) -> None:
     failures: list[dict[str, Any]] = []
     done = 0
     with PartWriter(path, fingerprint=job.fingerprint, run=job.run) as writer:

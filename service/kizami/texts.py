@@ -50,7 +50,7 @@ class Reason(StrEnum):
     UNPARSABLE = "unparsable"
     """The record is not valid JSON or CSV."""
     ANALYSIS_FAILED = "analysis_failed"
-    """The analyser did not give tokens that rebuild the text."""
+    """The analyser gave no tokens that rebuild the text, crashed on it or did not finish; the message says which."""
 
 
 def text_hash(text_utf8: bytes) -> str:
