@@ -22,8 +22,8 @@ from kizami.analysis.watchdog import fault_of, time_allowed
 from kizami.errors import DataError, KizamiError, UnavailableError
 
 FAULTS_AT_MOST: Final = 50
-"""Texts of one part that may go wrong on their own. Each costs seconds or minutes, so with many more a run would not end;
-and then MeCab or the host is at fault, not the texts."""
+"""Texts of one part that may go wrong on their own. Each costs seconds or minutes: with many more a run would not end,
+and MeCab or the host is at fault, not the texts."""
 
 _START_SECONDS: Final = 120.0
 """Python, Arrow and the dictionary load in a second from a warm disk; from a network folder they take their time."""
@@ -133,8 +133,8 @@ class GuardedAnalyser:
             child.end()
             raise refused
         raise UnavailableError(
-            f"no process for the analyser could be started on host {socket.gethostname()} ({failed}): see to its memory "
-            "and its number of processes, and start the run again"
+            f"no process for the analyser could be started on host {socket.gethostname()} ({failed}): see to its "
+            "memory and its number of processes, and start the run again"
         )
 
     def _end_child(self) -> None:
@@ -218,7 +218,7 @@ def _answer(analyser: TextAnalyser, texts: Sequence[str]) -> Analysis | KizamiEr
 
 
 def _die_with(parent: int) -> None:
-    """Have the kernel kill this process when ``parent`` ends; on other systems than Linux it finishes its texts first."""
+    """Have the kernel kill this process when ``parent`` ends; systems other than Linux let it finish its texts."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:  # it ended before that

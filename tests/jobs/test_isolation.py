@@ -1,0 +1,161 @@
+"""One text that crashes MeCab or makes it hang: it is held back, and nothing else is."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from kizami.ledger import State
+from support.job import configuration, run
+from support.kitchen import Recipe, expected_texts, recipes, write_jsonl
+from support.kizami_process import KizamiProcess
+from support.plant.sitecustomize import CRASH, HANG, KILL_WORKER
+from support.store_contents import head, ledger, published, staged
+
+pytestmark = pytest.mark.ray
+
+DAY, NEXT_DAY = "2026-11-23", "2026-11-24"
+PLANT = Path(__file__).parent.parent / "support" / "plant"
+PLANTED = 17
+"""The recipe whose title MeCab does not survive."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A corpus of several parts with one text of that kind."""
+
+    folder: Path
+    config: Path
+    documents: list[Recipe]
+
+    @property
+    def store(self) -> str:
+        """URL of the store."""
+        return str(self.folder / "store")
+
+    def run(self) -> KizamiProcess:
+        """A run with a Ray of its own, in whose processes the failure is planted."""
+        paths = os.pathsep.join(filter(None, [str(PLANT), os.environ.get("PYTHONPATH")]))
+        arguments = ["run", "recipes", "--date", DAY, "--as-of-now", "--config", str(self.config), "--json"]
+        return KizamiProcess(arguments, self.folder, {"PYTHONPATH": paths})
+
+
+def _scene(folder: Path, word: str) -> Scene:
+    documents = recipes(40)
+    documents[PLANTED]["title"] = f"{word}の鍋"
+    write_jsonl(folder / "recipes.jsonl", documents)
+    config = configuration(
+        folder, store="./store", source="./recipes.jsonl", part_bytes="1KiB", more='hang_after = "4s"\n'
+    )
+    return Scene(folder, config, documents)
+
+
+def _without_the_text(documents: list[Recipe]) -> list[Recipe]:
+    return [{**document, "title": None if i == PLANTED else document["title"]} for i, document in enumerate(documents)]
+
+
+def _retries(stderr: str) -> list[str]:
+    """The lines that tell of attempts that failed, without the number of the part."""
+    return re.findall(r"^part \d+: (.*)$", stderr, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        pytest.param(CRASH, "MeCab crashed (SIGSEGV)", id="crash"),
+        pytest.param(HANG, "MeCab did not finish within 4 s", id="hang"),
+    ],
+)
+def test_a_text_that_mecab_does_not_survive_is_held_back_alone(
+    local_ray: int, tmp_path: Path, word: str, message: str
+) -> None:
+    """The run publishes: the text is in quarantine with its reason and place, every other row is that of a run without
+    the text, and the next run, under a sound MeCab, analyses it."""
+    scene = _scene(tmp_path / "planted", word)
+    with scene.run() as process:
+        assert process.wait(120) == 0, process.stderr
+        answer = json.loads(process.stdout)
+        assert process.survivors() == []
+    found = published(scene.store)
+    assert found.quarantine() == [
+        {
+            "doc_id": scene.documents[PLANTED]["recipe_id"],
+            "field": "title",
+            "position": 0,
+            "reason": "analysis_failed",
+            "message": message,
+            "file": str(tmp_path / "planted" / "recipes.jsonl"),
+            "line": PLANTED + 1,
+        }
+    ]
+    assert len(found.manifest.parts) > 4
+    assert _retries(process.stderr) == ["attempt 1 of 4: its worker died; trying it again"]
+    assert word not in process.stderr
+    counts = answer["run"]["counts"]
+    assert (counts["texts"], counts["quarantined"]) == (counts["rows"] + 1, 1)
+
+    rest = _without_the_text(scene.documents)
+    write_jsonl(tmp_path / "undisturbed" / "recipes.jsonl", rest)
+    run(configuration(tmp_path / "undisturbed", store="./store", source="./recipes.jsonl"))
+    assert found.texts() == expected_texts(rest)
+    assert found.rows().equals(published(str(tmp_path / "undisturbed" / "store")).rows())
+
+    run(scene.config, day=NEXT_DAY, as_of_now=True)
+    healed = published(scene.store)
+    assert healed.quarantine() == []
+    assert healed.texts() == expected_texts(scene.documents)
+
+
+def test_a_part_whose_workers_always_die_ends_the_run(tmp_path: Path) -> None:
+    """Four attempts, the last three guarded; then one line, exit 69, nothing published and no text blamed."""
+    scene = _scene(tmp_path, KILL_WORKER)
+    with scene.run() as process:
+        assert process.wait(120) == 69, process.stderr
+        assert process.survivors() == []
+    died = "its worker died; trying it again"
+    assert _retries(process.stderr) == [f"attempt {attempt} of 4: {died}" for attempt in (1, 2, 3)]
+    assert "Ray lost a worker and gave up" in process.stderr.splitlines()[-1]
+    entry = ledger(scene.store)[0]
+    assert (entry.state, entry.stage, entry.counts.quarantined) == (State.FAILED, "analyse", 0)
+    assert not list(tmp_path.glob("store/v1/recipes/quarantine/*"))
+    assert not (tmp_path / "store" / "v1" / "recipes" / "latest.json").exists()
+
+
+def test_sigterm_ends_a_run_in_the_middle_of_a_hang(tmp_path: Path) -> None:
+    """The guarded attempt is cancelled with its child, which hears nothing; what was finished stays for the next."""
+    scene = _scene(tmp_path, HANG)
+    with scene.run() as process:
+        child = _await_guarded(process)
+        process.interrupt()
+        assert process.wait(30) == 143, process.stderr
+        assert process.survivors() == []
+        assert not child.is_running()
+    assert _retries(process.stderr) != []
+    assert ledger(scene.store)[0].state is State.INTERRUPTED
+    assert head(scene.store).holder is None
+    assert len(staged(scene.store)) > 3
+
+
+def _await_guarded(process: KizamiProcess) -> psutil.Process:
+    """The child of a guarded attempt."""
+    for _ in range(600):
+        for each in process.tree():
+            if any("kizami.analysis.guard" in argument for argument in _command(each)):
+                return each
+        time.sleep(0.1)
+    raise TimeoutError(process.stderr)
+
+
+def _command(process: psutil.Process) -> Any:
+    try:
+        return process.cmdline()
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return []
