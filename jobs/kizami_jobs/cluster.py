@@ -6,9 +6,10 @@ import logging
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import Final
 
 import ray
@@ -36,6 +37,13 @@ def connected(address: str | None) -> Iterator[None]:
         return
     if address:
         _await_answer(address)
+    # Whatever its log_to_driver, Ray prints the news of a dead worker to sys.stdout, which is for the answer.
+    with redirect_stdout(sys.stderr), _session(address):
+        yield
+
+
+@contextmanager
+def _session(address: str | None) -> Iterator[None]:
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         ray.init(
