@@ -17,7 +17,7 @@ from kizami.ledger import State
 from support.job import configuration, run
 from support.kitchen import Recipe, expected_texts, recipes, write_jsonl
 from support.kizami_process import KizamiProcess
-from support.plant.sitecustomize import CRASH, HANG, KILL_WORKER
+from support.plant.sitecustomize import CRASH, HANG, KILL_WORKER, RAISE
 from support.store_contents import head, ledger, published, staged
 
 pytestmark = pytest.mark.ray
@@ -26,6 +26,9 @@ DAY, NEXT_DAY = "2026-11-23", "2026-11-24"
 PLANT = Path(__file__).parent.parent / "support" / "plant"
 PLANTED = 17
 """The recipe whose title MeCab does not survive."""
+RAISED = "the analyser raised RuntimeError (sitecustomize.py, line {line})".format(
+    line=1 + (PLANT / "sitecustomize.py").read_text().splitlines().index(" " * 16 + "raise RuntimeError(text)")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +71,15 @@ def _retries(stderr: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("word", "message"),
+    ("word", "message", "attempt"),
     [
-        pytest.param(CRASH, "MeCab crashed (SIGSEGV)", id="crash"),
-        pytest.param(HANG, "MeCab did not finish within 4 s", id="hang"),
+        pytest.param(CRASH, "MeCab crashed (SIGSEGV)", "its worker died", id="crash"),
+        pytest.param(HANG, "MeCab did not finish within 4 s", "its worker died", id="hang"),
+        pytest.param(RAISE, RAISED, RAISED, id="exception"),
     ],
 )
 def test_a_text_that_mecab_does_not_survive_is_held_back_alone(
-    local_ray: int, tmp_path: Path, word: str, message: str
+    local_ray: int, tmp_path: Path, word: str, message: str, attempt: str
 ) -> None:
     """The run publishes: the text is in quarantine with its reason and place, every other row is that of a run without
     the text, and the next run, under a sound MeCab, analyses it."""
@@ -97,7 +101,7 @@ def test_a_text_that_mecab_does_not_survive_is_held_back_alone(
         }
     ]
     assert len(found.manifest.parts) > 4
-    assert _retries(process.stderr) == ["attempt 1 of 4: its worker died; trying it again"]
+    assert _retries(process.stderr) == [f"attempt 1 of 4: {attempt}; trying it again"]
     assert word not in process.stderr
     counts = answer["run"]["counts"]
     assert (counts["texts"], counts["quarantined"]) == (counts["rows"] + 1, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 import time
@@ -278,6 +279,8 @@ def test_a_worker_killed_in_mid_part_does_not_end_the_run(scene: Scene, undistur
         workers[0].wait(10)
         rule.release()  # the dead worker's request too: it harms nobody
         assert process.wait() == 0
+    assert process.stderr.count("attempt 1 of 4: its worker died; trying it again") == 1
+    assert json.loads(process.stdout)["run"]["counts"]["quarantined"] == 0
     assert scene.entry().state is State.PUBLISHED
     _assert_same(scene.published(), undisturbed)
 

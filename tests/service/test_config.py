@@ -27,25 +27,28 @@ def write(folder: Path, text: str) -> Path:
 
 
 def test_defaults_are_the_contracts(tmp_path: Path) -> None:
-    """What is left out is what DESIGN says: Tokyo, unidic, 32 MiB, a beat of 15 s and an expiry of 90 s."""
+    """What is left out is what DESIGN says: Tokyo, unidic, 32 MiB, a beat of 15 s and an expiry of 90 s; a hang is one
+    after 100 s."""
     config = load_config(write(tmp_path, 'store = "store"' + CORPUS))
     corpus = config.corpus("recipes")
     assert config.timezone.key == "Asia/Tokyo"
     assert (config.lock.beat_seconds, config.lock.expiry_seconds) == (15, 90)
     assert (corpus.name, corpus.id_column, corpus.fields) == ("recipes", "recipe_id", ("title", "ingredients.name"))
     assert (corpus.normalisation, corpus.part_bytes) == (Normalisation.UNIDIC, 32 << 20)
+    assert corpus.hang_after_seconds == 100
 
 
 def test_every_key_is_read(tmp_path: Path) -> None:
     """Nothing that is written there is passed over."""
     lock = '[lock]\nbeat = "0.5s"\nexpiry = "1.5 m"\n'
-    extra = 'normalisation = "none"\npart_bytes = "8 MiB"\n'
+    extra = 'normalisation = "none"\npart_bytes = "8 MiB"\nhang_after = "5m"\n'
     text = 'store = "s3://ml-shared/tokens/"\ntimezone = "Europe/Berlin"\n' + lock + CORPUS + extra
     config = load_config(write(tmp_path, text))
     assert (config.store, config.timezone.key) == ("s3://ml-shared/tokens", "Europe/Berlin")
     assert (config.lock.beat_seconds, config.lock.expiry_seconds) == (0.5, 90)
     assert config.corpus("recipes").normalisation is Normalisation.NONE
     assert config.corpus("recipes").part_bytes == 8 << 20
+    assert config.corpus("recipes").hang_after_seconds == 300
 
 
 @pytest.mark.parametrize(
@@ -115,6 +118,7 @@ FAULTS = {
     "size is a flag": (STORE + CORPUS + "part_bytes = true", "part_bytes is True; write a size"),
     "size is nothing": (STORE + CORPUS + 'part_bytes = "0B"', "part_bytes is not between 1B and 496MiB"),
     "size is too much": (STORE + CORPUS + 'part_bytes = "497MiB"', "part_bytes is not between 1B and 496MiB"),
+    "hang without a unit": (STORE + CORPUS + "hang_after = 100", "corpora.recipes.hang_after is 100; write a duration"),
     "lock is a string": (STORE + 'lock = "no"' + CORPUS, "lock is not a table"),
     "duration without a unit": (STORE + "[lock]\nbeat = 15" + CORPUS, "lock.beat is 15; write a duration like 90s"),
     "duration of nothing": (STORE + '[lock]\nbeat = "0s"' + CORPUS, "lock.beat is '0s'; write a duration"),

@@ -14,6 +14,8 @@ import pytest
 
 from kizami import layout, part_builder
 from kizami.analysis.analyser import Analyser, Analysis, bundled_analyser
+from kizami.analysis.contract import TextAnalyser
+from kizami.analysis.guard import GuardedAnalyser
 from kizami.errors import DataError
 from kizami.part_builder import BuiltPart, PartJob, build_part
 from kizami.parts import Bounds, split
@@ -21,6 +23,7 @@ from kizami.sources import list_files, read_texts
 from kizami.texts import Reason
 from support.kitchen import RECIPE_FIELDS, expected_texts, recipes, write_jsonl
 from support.memory_store import MemoryStore
+from support.planted import CRASH, PlantedAnalyser
 
 
 class FailingAnalyser(Analyser):
@@ -43,7 +46,7 @@ def _job(number: int = 0, lower: str = "", upper: str | None = None, run: str = 
 
 
 def _build(
-    texts: Sequence[pa.Table], store: MemoryStore, analyser: Analyser | None = None, job: PartJob | None = None
+    texts: Sequence[pa.Table], store: MemoryStore, analyser: TextAnalyser | None = None, job: PartJob | None = None
 ) -> BuiltPart:
     return build_part(job or _job(), texts, analyser or bundled_analyser(), store, lambda done: None)
 
@@ -102,6 +105,23 @@ def test_a_part_found_finished_tells_its_failures_again(tmp_path: Path) -> None:
     assert second.quarantined.equals(first.quarantined)
     assert len(second.quarantined) == 2
     assert (second.key, second.report, second.texts) == (first.key, first.report, first.texts)
+
+
+def test_a_text_that_crashes_its_process_is_held_back_for_good(tmp_path: Path) -> None:
+    """Built with the guard, the part tells that text as any other failure; found finished, it tells it again."""
+    documents = recipes(12)
+    documents[5]["title"] = f"{CRASH}の鍋"
+    texts = _read(write_jsonl(tmp_path / "a.jsonl", documents))
+    store = MemoryStore()
+    with GuardedAnalyser(PlantedAnalyser, 60) as analyser:
+        part = _build(texts, store, analyser)
+    (held,) = part.quarantined.to_pylist()
+    assert (held["doc_id"], held["field"], held["line"]) == (documents[5]["recipe_id"], "title", 6)
+    assert (held["reason"], held["message"]) == (Reason.ANALYSIS_FAILED, "MeCab crashed (SIGSEGV)")
+    assert part.report.rows == part.texts - 1
+    again = _build(texts, store, job=_job(run="run-2"))
+    assert again.reused
+    assert again.quarantined.equals(part.quarantined)
 
 
 def test_a_part_of_which_every_text_fails_has_no_rows(tmp_path: Path) -> None:

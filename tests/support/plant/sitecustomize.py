@@ -17,7 +17,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-CRASH, HANG, KILL_WORKER = "墜落", "無限", "道連れ"
+CRASH, HANG, RAISE, KILL_WORKER = "墜落", "無限", "例外", "道連れ"
 
 
 class _Planter(MetaPathFinder):
@@ -50,6 +50,8 @@ def _planted(tagger: Any) -> Any:
             if HANG in text:
                 # For ages, in C, holding the interpreter's lock: no other thread of the process has its turn.
                 re.match(r"(a|a)*b", "a" * 64)
+            if RAISE in text:
+                raise RuntimeError(text)
             if KILL_WORKER in text:
                 # Only the worker itself has Ray; a child of it has not.
                 os.kill(os.getpid() if "ray" in sys.modules else os.getppid(), signal.SIGKILL)
