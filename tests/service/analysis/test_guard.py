@@ -72,7 +72,9 @@ def test_sound_texts_have_the_tokens_of_the_analyser_itself(normalisation: Norma
 def test_a_text_that_ends_the_process_fails_alone(word: str, message: str) -> None:
     """It keeps its place without tokens, its failure says what it did without quoting it; the others are analysed."""
     texts = [*SOUND, f"{word}する鍋", *SOUND]
+    started = time.monotonic()
     _assert_only_failures(_analyse(texts), texts, {len(SOUND): message})
+    assert time.monotonic() - started < 20 * HANG_AFTER
 
 
 def test_a_text_that_makes_the_analyser_raise_fails_alone() -> None:
