@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -132,11 +133,14 @@ class WorkerReport:
     pid: int
     peak_bytes: int
     """The largest private memory (USS) seen while it built this part."""
+    seconds: float
+    """Wall clock of building it, from its texts at hand to the finished part in staging."""
 
 
 @ray.remote(num_cpus=1, max_retries=3)
 def make_part(job: PartJob, corpus: CorpusConfig, shared: SharedStore, board: Any, *slices: pa.Table) -> WorkerReport:
     """Build one part with this process's Tagger and put it in staging."""
+    started = time.monotonic()
     store = shared.open()
     dictionary = bundled_dictionary()
     own = fingerprint(dictionary, corpus.normalisation)
@@ -154,4 +158,4 @@ def make_part(job: PartJob, corpus: CorpusConfig, shared: SharedStore, board: An
         board.report.remote(job.number, texts)
 
     part = build_part(job, slices, process_analyser(dictionary, corpus.normalisation), store, progress)
-    return WorkerReport(part, socket.gethostname(), os.getpid(), peak)
+    return WorkerReport(part, socket.gethostname(), os.getpid(), peak, time.monotonic() - started)
