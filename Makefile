@@ -1,10 +1,12 @@
 # make run: the daily job on the bundled sample. make test: every check and test. Both need only Python 3.11+ and make.
+# make bench: measure (BENCH='--repetitions 1' for a quick look). make bench-readme: put the newest figures into the READMEs.
+# make profile: where a worker's time goes. These three need Linux and the corpora in ../shared.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint clean
+.PHONY: run test lint bench bench-readme profile clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/installed-run
@@ -20,8 +22,17 @@ lint: $(VENV)/installed-test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+bench: $(VENV)/installed-test
+	PYTHONPATH=tests $(BIN)/python -m benchmarks $(BENCH)
+
+bench-readme: $(VENV)/installed-test
+	PYTHONPATH=tests $(BIN)/python -m benchmarks --readme
+
+profile: $(VENV)/installed-test
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.profile_worker $(PROFILE)
+
 clean:
-	rm -rf $(VENV) .sample-store
+	rm -rf $(VENV) .sample-store .bench
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

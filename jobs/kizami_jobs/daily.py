@@ -210,7 +210,10 @@ class _Run:
             tokens=sum(part.report.tokens for part in parts),
             quarantined=sum(len(part.quarantined) for part in parts),
         )
-        self.record.note(peak_worker_bytes=max(report.peak_bytes for report in built))
+        self.record.note(
+            peak_worker_bytes=max(report.peak_bytes for report in built),
+            worker_seconds=round(sum(report.seconds for report in built), 3),
+        )
 
     def _quarantine(self, parts: Sequence[BuiltPart]) -> str | None:
         """Write what was held back; return its key."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -136,6 +137,8 @@ class WorkerReport:
     pid: int
     peak_bytes: int
     """The largest private memory (USS) seen while it built this part."""
+    seconds: float
+    """Wall clock of building it, from its texts at hand to the finished part in staging."""
     failed_attempts: tuple[str, ...] = ()
     """What became of each attempt at this part that did not finish it, in order."""
 
@@ -150,6 +153,7 @@ def make_part(
     The Tagger is this process's own, which a text may crash and the watchdog ends when a text makes it hang; with
     ``guarded`` it is that of a child, and such a text is held back.
     """
+    started = time.monotonic()
     store = shared.open()
     dictionary = bundled_dictionary()
     own = fingerprint(dictionary, corpus.normalisation)
@@ -168,7 +172,7 @@ def make_part(
 
     with _analyser(dictionary, corpus, guarded=guarded) as analyser:
         part = build_part(job, slices, analyser, store, progress)
-    return WorkerReport(part, socket.gethostname(), os.getpid(), peak)
+    return WorkerReport(part, socket.gethostname(), os.getpid(), peak, time.monotonic() - started)
 
 
 @contextmanager

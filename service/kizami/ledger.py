@@ -77,6 +77,8 @@ class RunEntry:
     """Wall clock by stage, in the order they were entered."""
     peak_worker_bytes: int | None = None
     """The largest private memory (USS) any worker process reported."""
+    worker_seconds: float | None = None
+    """Wall clock of building parts, added up over all of them: over the workers at once, what the stage must take."""
     versions: Mapping[str, str] = field(default_factory=dict)
 
 

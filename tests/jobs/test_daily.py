@@ -208,6 +208,8 @@ def test_the_ledger_says_what_became_of_each_run(
     assert first.counts.tokens > first.counts.rows
     assert (first.counts.parts, first.counts.parts_analysed, first.counts.parts_reused) == (1, 1, 0)
     assert first.peak_worker_bytes is not None
+    assert first.worker_seconds is not None
+    assert 0 < first.worker_seconds <= first.stage_seconds["analyse"]  # there was one part
     assert first.started_at <= (first.ended_at or "")
     assert {"kizami", "python", "pyarrow", "fugashi", "ray", "dictionary"} == set(first.versions)
     assert (failed.state, failed.exit_code, failed.snapshot) == (State.FAILED, 69, None)
