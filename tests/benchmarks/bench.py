@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import mmap
+import os
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -82,6 +83,7 @@ def run_bench(settings: Settings, scratch: Path) -> dict[str, Any]:
     In each round every contender has its turn, so that a slow moment of the machine hits them alike. ``scratch`` takes
     some hundred MB. Raises CalledProcessError or RuntimeError when a contender fails.
     """
+    load_before = round(os.getloadavg()[0], 2)  # of other processes: near 0, or the figures are theirs too
     bulk = bulk_excerpt(scratch, settings.excerpt_bytes)
     menus = repeated_menus(scratch, settings.excerpt_bytes)
     results = Results()
@@ -91,7 +93,7 @@ def run_bench(settings: Settings, scratch: Path) -> dict[str, Any]:
         _one_core(menus, "menus_", results, scratch, with_team=False)
     if settings.with_whole_runs:
         _whole_runs(settings, bulk, results, scratch)
-    return _record(settings, (bulk, menus), results)
+    return _record(settings, (bulk, menus), results, load_before)
 
 
 def _one_core(source: Input, prefix: str, results: Results, scratch: Path, *, with_team: bool) -> None:
@@ -118,7 +120,7 @@ def _one_core(source: Input, prefix: str, results: Results, scratch: Path, *, wi
 
 
 def _whole_runs(settings: Settings, bulk: Input, results: Results, scratch: Path) -> None:
-    """The rounds of `kizami run`: by one worker, by two, and twice more to watch their memory."""
+    """The rounds of `kizami run`: by one worker, by two, and twice more to watch the memory of one that does it all."""
     if settings.whole_bytes is None:
         whole, text_bytes = whole_bulk()
     else:
@@ -128,8 +130,8 @@ def _whole_runs(settings: Settings, bulk: Input, results: Results, scratch: Path
     turns = (
         ("one", whole, text_bytes, 1, False),
         ("two", whole, text_bytes, 2, False),
-        ("memory_excerpt", bulk.documents, bulk.text_bytes, 2, True),
-        ("memory_whole", whole, text_bytes, 2, True),
+        ("memory_excerpt", bulk.documents, bulk.text_bytes, 1, True),
+        ("memory_whole", whole, text_bytes, 1, True),
     )
     with dictionary_held(bundled_dictionary().folder):
         for number in range(1, settings.repetitions + 1):
@@ -159,7 +161,7 @@ def dictionary_held(folder: Path) -> Iterator[None]:
         yield
 
 
-def _record(settings: Settings, inputs: Sequence[Input], results: Results) -> dict[str, Any]:
+def _record(settings: Settings, inputs: Sequence[Input], results: Results, load_before: float) -> dict[str, Any]:
     contenders = {
         name: {
             "seconds": seconds,
@@ -183,7 +185,7 @@ def _record(settings: Settings, inputs: Sequence[Input], results: Results) -> di
     }
     return {
         "settings": asdict(settings) | {"full": settings.full},
-        "machine": machine(),
+        "machine": machine() | {"load_before": load_before},
         "versions": versions(),
         "inputs": [_input_record(source) for source in inputs],
         "contenders": contenders,

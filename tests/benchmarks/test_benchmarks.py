@@ -89,8 +89,8 @@ def results() -> Results:
     results.seconds |= {"menus_mecab": [1, 1], "menus_kizami": [2, 2]}
     results.whole["one"] = [whole_run(25, 20, 1, 100)] * 2
     results.whole["two"] = [whole_run(12.5, 10, 2, 100)] * 2
-    results.whole["memory_excerpt"] = [whole_run(5, 1, 2, 100_000_000)] * 2
-    results.whole["memory_whole"] = [whole_run(14, 12, 2, 103_000_000)] * 2
+    results.whole["memory_excerpt"] = [whole_run(5, 1, 1, 100_000_000)] * 2
+    results.whole["memory_whole"] = [whole_run(14, 12, 1, 103_000_000)] * 2
     results.text_bytes |= dict.fromkeys([*results.seconds, *results.whole], 100)
     return results
 
