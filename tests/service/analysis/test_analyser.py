@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Any
 
 import pyarrow as pa
@@ -139,15 +140,49 @@ def test_a_text_that_comes_back_incomplete_fails_alone() -> None:
     assert not any("毒" in message or "呪" in message for message in analysis.failures.values())
 
 
+CORPORA = [
+    *corpora.RECIPES,
+    "general_wikipedia.jsonl.gz",
+    "short_jglue_captions.jsonl.gz",
+    "gold_gsd_dev.jsonl.gz",
+    "gold_gsd_train.jsonl.gz",
+]
+
+
+def assert_corpus_is_reference(analyser: Analyser, texts: Iterable[str]) -> None:
+    """Compare all texts with the reference in batches of a few hundred kB, as a part's are."""
+    batch: list[str] = []
+    size = 0
+    for text in texts:
+        batch.append(text)
+        size += len(text)
+        if size > 200_000:
+            assert_is_reference(analyser, batch)
+            batch, size = [], 0
+    assert_is_reference(analyser, batch)
+
+
 @pytest.mark.shared
-@pytest.mark.parametrize("name", corpora.RECIPES)
-def test_every_text_of_the_recipes_has_the_reference_tokens(
-    name: str, analyser: Analyser, shared_corpora: None
-) -> None:
-    """Every text of the recipe corpora gives the tokens of fugashi.Tagger, all columns."""
-    texts = list(corpora.texts(name))
-    assert texts
-    assert_is_reference(analyser, texts)
+@pytest.mark.parametrize("name", CORPORA)
+def test_every_text_of_a_corpus_has_the_reference_tokens(name: str, analyser: Analyser, shared_corpora: None) -> None:
+    """Every text of the corpora but the largest gives the tokens of fugashi.Tagger, all columns."""
+    assert_corpus_is_reference(analyser, corpora.texts(name))
+
+
+BULK = "bulk_aozora.jsonl.zst"
+
+
+@pytest.mark.shared
+def test_a_tenth_of_the_largest_corpus_has_the_reference_tokens(analyser: Analyser, shared_corpora: None) -> None:
+    """Every tenth document of bulk_aozora gives the tokens of fugashi.Tagger, all columns."""
+    assert_corpus_is_reference(analyser, islice(corpora.texts(BULK), 0, None, 10))
+
+
+@pytest.mark.exact
+@pytest.mark.shared
+def test_all_of_the_largest_corpus_has_the_reference_tokens(analyser: Analyser, shared_corpora: None) -> None:
+    """Every document of bulk_aozora gives the tokens of fugashi.Tagger, all columns."""
+    assert_corpus_is_reference(analyser, corpora.texts(BULK))
 
 
 GOLDEN = "f66e24b7d40ac9ca"
