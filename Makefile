@@ -1,4 +1,5 @@
 # make run: the daily job on the bundled sample. make test: every check and test. Both need only Python 3.11+ and make.
+# make test-exact: all of the largest corpus against the reference, token for token (half an hour).
 # make bench: measure (BENCH='--repetitions 1' for a quick look). make bench-readme: put the newest figures into the READMEs.
 # make profile: where a worker's time goes. These three need Linux and the corpora in ../shared.
 
@@ -6,7 +7,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint bench bench-readme profile clean
+.PHONY: run test test-exact lint bench bench-readme profile clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/installed-run
@@ -15,6 +16,9 @@ run: $(VENV)/installed-run
 
 test: lint
 	$(BIN)/python -m pytest
+
+test-exact: $(VENV)/installed-test
+	$(BIN)/python -m pytest -m exact
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from kizami import layout
 from kizami.analysis.contract import TextAnalyser
+from kizami.encoded import ROWS
 from kizami.errors import DataError
 from kizami.partfile import PartReport, PartWriter, inspect_part, read_failures
 from kizami.parts import Prepared, has_unique_keys, part_key, prepare
@@ -163,10 +164,10 @@ def batches(sound: pa.Table) -> Iterator[pa.Table]:
 
 
 def _rows(texts: pa.Table, fields: Sequence[str], tokens: pa.Table) -> pa.Table:
-    """Texts and their tokens as rows of schema v1."""
+    """Texts and their tokens as rows of schema v1, encoded."""
     field = pa.array(fields, pa.string()).take(texts["field"].combine_chunks())
     head = [texts["doc_id"], field, texts["position"], texts["text"], texts["text_hash"]]
-    return pa.Table.from_arrays([*head, *tokens.columns], schema=v1.SCHEMA)
+    return pa.Table.from_arrays([*head, *tokens.columns], schema=ROWS)
 
 
 def _failed_texts(sound: pa.Table, failures: list[dict[str, Any]]) -> pa.Table:

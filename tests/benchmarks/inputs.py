@@ -48,7 +48,7 @@ def write_input(folder: Path, name: str, documents: Iterable[dict[str, Any]], fi
             for text in texts_of(document, fields):
                 text_count += 1
                 text_bytes += len(text.encode())
-                shown = show(text, Normalisation.UNIDIC).shown.encode() + b"\n"
+                shown = show([text], Normalisation.UNIDIC).shown.encode() + b"\n"
                 longest = max(longest, *map(len, shown.split(b"\n")))
                 shown_file.write(shown)
     return Input(name, tuple(fields), source, shown_path, longest, document_count, text_count, text_bytes)

@@ -117,7 +117,9 @@ def test_the_file_is_zstd_with_dictionaries_and_version_1_pages(tmp_path: Path) 
         chunk = group.column(number)
         assert chunk.compression == "ZSTD"
         # A version 2 page would have its levels outside the encodings listed here.
-        assert set(chunk.encodings) <= {"PLAIN", "RLE", "RLE_DICTIONARY"}, chunk.path_in_schema
+        # Offsets are written as differences: every reader that the README names was shown to read them.
+        expected = {"DELTA_BINARY_PACKED"} if chunk.path_in_schema.startswith("start.") else {"PLAIN", "RLE_DICTIONARY"}
+        assert set(chunk.encodings) <= {"RLE", *expected}, chunk.path_in_schema
         assert _first_page_is_version_1(path, chunk)
 
 

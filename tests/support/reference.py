@@ -8,8 +8,9 @@ from typing import Any
 import fugashi
 import unidic_lite
 
-from kizami.analysis.sentences import cut_sentences
-from kizami.analysis.shown import Normalisation, show
+from kizami.analysis.shown import Normalisation
+from support.slow_sentences import cut_sentences
+from support.slow_shown import show
 
 _STARRED = {"pos1": "pos1", "pos2": "pos2", "pos3": "pos3", "pos4": "pos4", "c_type": "cType", "c_form": "cForm"}
 _EMPTY = {"l_form": "lForm", "pron": "pron", "goshu": "goshu"}

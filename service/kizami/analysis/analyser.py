@@ -1,8 +1,12 @@
-"""The analyser: many texts in, one Arrow table of their tokens out."""
+"""The analyser: many texts in, one Arrow table of their tokens out.
+
+MeCab prints each sentence in one call, a line a token with what names its dictionary entry. From there on a batch's
+tokens are columns: equal lines are found once (``dictionary_encode``), their features looked up once an entry, and
+every column is an index into a dictionary. Nothing in Python runs once a token.
+"""
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -12,21 +16,39 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyarrow import csv as arrow_csv
 
 from kizami.analysis.dictionary import Dictionary, bundled_dictionary
+from kizami.analysis.lexicon import FEATURE_COLUMNS, Lexicon, PrintedTokens
 from kizami.analysis.sentences import cut_sentences
-from kizami.analysis.shown import Normalisation, ShownForm, show
-from kizami.analysis.vocabulary import TOKEN_FORMAT, UNKNOWN_FORMAT, VOCABULARY_COLUMNS, Vocabulary
+from kizami.analysis.shown import Normalisation, Offsets, ShownTexts, code_points, show
+from kizami.encoded import TOKENS
 from kizami.errors import ConfigurationError
 from kizami_schemas import v1
 
-TOKENS: Final = pa.schema([v1.SCHEMA.field("sentence_start"), *(v1.SCHEMA.field(name) for name in v1.TOKEN_COLUMNS)])
-"""Schema of what the analyser gives: the token columns of schema v1, one row a text."""
+_LINE: Final = r"\t%phl\t%phr\t%pw\n"
+_TOKEN_FORMAT: Final = r"%pS%m\t0" + _LINE
+_UNKNOWN_FORMAT: Final = r"%pS%m\t1" + _LINE
+"""How MeCab prints a token: leading spaces and surface, whether unknown, left and right context ids, word cost.
 
-_VOCABULARY_LIMIT: Final = 300_000
-"""Distinct tokens remembered, about 1 KB each. Literature of 43 million characters has some 200,000."""
+The shown form holds neither tabs nor line ends, so nothing in a text can be mistaken for these separators.
+"""
+_LINE_TYPES: Final = {
+    "head": pa.string(),
+    "is_unknown": pa.bool_(),
+    "left": pa.int64(),
+    "right": pa.int64(),
+    "cost": pa.int64(),
+}
 
-_Numbers = npt.NDArray[np.int32]
+_LEXICON_LIMIT: Final = 300_000
+"""Dictionary entries remembered, some 200 bytes each. Literature of 43 million characters has about 110,000."""
+_MEMORY_SENTENCES: Final = 30_000
+_MEMORY_CODE_POINTS: Final = 64
+"""What MeCab printed is remembered of this many sentences of at most this length (up to 40 MB): longer ones hardly ever
+come again."""
+
+_Indices = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,89 +70,173 @@ class Analyser:
     def __init__(self, dictionary: Dictionary, normalisation: Normalisation) -> None:
         self.dictionary = dictionary
         self.normalisation = normalisation
-        self._vocabulary = Vocabulary()
+        self._lexicon = Lexicon(dictionary.folder)
         self._parse = _tagger(dictionary)
+        self._printed: dict[str, str] = {}
 
     def analyse(self, texts: Sequence[str]) -> Analysis:
         """Tokens of ``texts``. Time and memory go with their total length: give it some MB at once, not a corpus."""
-        try:
-            tokens = self._analyse(texts)
-        except _RoundTripError:
-            return self._analyse_singly(texts)
-        finally:
-            if len(self._vocabulary) > _VOCABULARY_LIMIT:
-                self._vocabulary.clear()
-        return Analysis(tokens, {})
+        shown = show(texts, self.normalisation)
+        starts, ends = cut_sentences(shown.shown)
+        number_of: dict[str, int] = {}
+        order = [
+            number_of.setdefault(shown.shown[start:end], len(number_of))
+            for start, end in zip(starts.tolist(), ends.tolist(), strict=True)
+        ]
+        distinct = list(number_of)
+        read = self._read(distinct)
+        sentences = np.array(order, np.int64)
+        sentence_text = np.searchsorted(shown.bounds, shown.original(starts), "right") - 1
+        at_fault = np.flatnonzero(np.isin(sentences, list(read.faults)))
+        failures = {int(sentence_text[at]): read.faults[order[at]] for at in at_fault}
+        if failures:
+            sound = ~np.isin(sentence_text, list(failures))
+            sentences, starts, sentence_text = sentences[sound], starts[sound], sentence_text[sound]
+        tokens = self._columns(shown, read, _Sentences(sentences, starts, sentence_text))
+        self.forget(only_beyond_limits=True)
+        return Analysis(tokens, failures)
 
-    def _analyse_singly(self, texts: Sequence[str]) -> Analysis:
-        """Find the texts whose tokens do not rebuild them, and keep the tokens of all others."""
-        tables = []
-        failures = {}
-        for index, text in enumerate(texts):
-            try:
-                tables.append(self._analyse([text]))
-            except _RoundTripError as error:
-                failures[index] = str(error)
-                tables.append(self._analyse([""]))
-        return Analysis(pa.concat_tables(tables), failures)
+    def forget(self, *, only_beyond_limits: bool = False) -> None:
+        """Drop what is remembered; nothing but speed depends on it."""
+        if not only_beyond_limits or len(self._lexicon) > _LEXICON_LIMIT:
+            self._lexicon.forget()
+        if not only_beyond_limits or len(self._printed) > _MEMORY_SENTENCES:
+            self._printed.clear()
 
-    def _analyse(self, texts: Sequence[str]) -> pa.Table:
-        forms = [show(text, self.normalisation) for text in texts]
-        batch = self._parse_sentences(forms)
-        numbers = pa.array(batch.numbers)
-        known = {name: self._vocabulary.column(name).take(numbers) for name in VOCABULARY_COLUMNS}
-        lengths = known["surface_length"].to_numpy()
-        ends = _running_sum_within(known["leading_spaces"].to_numpy() + lengths, batch.sentence_tokens)
-        ends += np.repeat(batch.sentence_offsets, batch.sentence_tokens)
-        starts = ends - lengths
-        text_tokens = _sum_within(batch.sentence_tokens, batch.text_sentences)
-        _check_round_trip([form.shown for form in forms], starts, ends, text_tokens, known["shown_surface"])
-        _to_original(forms, starts, ends, text_tokens)
-        surfaces = _slices(texts, starts, ends, text_tokens)
-        values = known | {"surface": surfaces, "start": pa.array(starts)}
+    def _print(self, sentences: Sequence[str]) -> list[str]:
+        """What MeCab prints of each sentence, without the last line end (fugashi takes it off)."""
+        parse, remembered = self._parse, self._printed
+        printed = []
+        for sentence in sentences:
+            text = remembered.get(sentence)
+            if text is None:
+                text = parse(sentence)
+                if len(sentence) <= _MEMORY_CODE_POINTS:
+                    remembered[sentence] = text
+            printed.append(text)
+        return printed
+
+    def _read(self, sentences: Sequence[str]) -> _Read:
+        """Analyse distinct sentences."""
+        printed = self._print(sentences)
+        lines = [text.count("\n") + 1 if text else 0 for text in printed]
+        data = "\n".join(filter(None, printed)).encode() + b"\n"
+        ends = np.flatnonzero(np.frombuffer(data, np.uint8) == ord("\n")).astype(np.int32) + 1
+        tokens = np.array(lines, np.int64)
+        count = int(tokens.sum())
+        offsets = np.concatenate(([0], ends[:count]), dtype=np.int32)
+        equal = pa.StringArray.from_buffers(count, pa.py_buffer(offsets), pa.py_buffer(data)).dictionary_encode()
+        line = equal.indices.to_numpy()
+        kinds = _parse_lines(equal.dictionary)
+        heads = kinds["head"]
+        surfaces = pc.utf8_ltrim(heads, characters=" ")
+        head_length, length = (pc.utf8_length(each).to_numpy().astype(np.int64) for each in (heads, surfaces))
+        is_unknown = kinds["is_unknown"].to_numpy(zero_copy_only=False)
+        numbers = (kinds[name].to_numpy() for name in ("left", "right", "cost"))
+        rows = self._lexicon.rows(PrintedTokens(surfaces, is_unknown, *numbers))
+        token_end = _running_sum_within(head_length[line], tokens)
+        return _Read(
+            tokens=tokens,
+            row=rows[line],
+            start=token_end - length[line],
+            length=length[line],
+            is_unknown=is_unknown[line],
+            faults={}
+            if _is_whole(sentences, tokens, token_end, heads.take(equal.indices))
+            else _faults(sentences, printed),
+        )
+
+    def _columns(self, shown: ShownTexts, read: _Read, sentences: _Sentences) -> pa.Table:
+        """The columns of a batch."""
+        counts = read.tokens[sentences.number]
+        token = _ranges((np.cumsum(read.tokens) - read.tokens)[sentences.number], counts)
+        text_counts = np.bincount(sentences.text, counts, len(shown.bounds) - 1).astype(np.int64)
+        starts = read.start[token] + np.repeat(sentences.start, counts)
+        ends = shown.original(starts + read.length[token])
+        starts = shown.original(starts)
+        row = pa.array(read.row[token])
+        surface = _slices(shown.joined, starts, ends).dictionary_encode()
+        position = starts - np.repeat(shown.bounds[:-1], text_counts)
+        values = {
+            "surface": surface,
+            "start": pa.array(position.astype(np.int32)),
+            "is_unknown": pa.array(read.is_unknown[token]),
+        }
+        for name in FEATURE_COLUMNS:
+            values[name] = pa.DictionaryArray.from_arrays(row, self._lexicon.column(name), safe=False)
         for name in ("lemma", "orth_base"):
-            values[name] = pc.coalesce(values[name], surfaces)
-        offsets = pa.array(_offsets(text_tokens))
-        columns = [_sentence_starts(batch, text_tokens)]
+            values[name] = _or_surface(values[name], surface)
+        offsets = pa.array(_offsets(text_counts))
+        columns = [_sentence_starts(counts, sentences.text, text_counts)]
         columns += [pa.ListArray.from_arrays(offsets, values[name]) for name in v1.TOKEN_COLUMNS]
         return pa.Table.from_arrays(columns, schema=TOKENS)
 
-    def _parse_sentences(self, forms: Sequence[ShownForm]) -> _Batch:
-        numbers = array("i")
-        number_of = self._vocabulary.__getitem__
-        sentence_offsets, sentence_tokens, text_sentences = array("i"), array("i"), array("i")
-        for form in forms:
-            shown = form.shown
-            spans = cut_sentences(shown)
-            text_sentences.append(len(spans))
-            for start, end in spans:
-                before = len(numbers)
-                printed = self._parse(shown[start:end])  # fugashi takes the last line end off
-                if printed:
-                    numbers.extend(map(number_of, printed.split("\n")))
-                sentence_offsets.append(start)
-                sentence_tokens.append(len(numbers) - before)
-        return _Batch(
-            *(np.array(values, np.int32) for values in (numbers, sentence_offsets, sentence_tokens, text_sentences))
-        )
+
+@dataclass(frozen=True, slots=True)
+class _Sentences:
+    """The sentences of a batch, an element each, in order."""
+
+    number: Offsets
+    """Which of the distinct sentences it is."""
+    start: Offsets
+    """Where it starts in the batch's shown form, in code points."""
+    text: Offsets
+    """Index of its text."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Batch:
-    """What MeCab said of a batch of texts."""
+class _Read:
+    """What MeCab said of distinct sentences. But for ``tokens``, an element a token."""
 
-    numbers: _Numbers
-    """A token each: its number in the vocabulary."""
-    sentence_offsets: _Numbers
-    """A sentence each: where it starts in its text's shown form, in code points."""
-    sentence_tokens: _Numbers
-    """A sentence each: its number of tokens."""
-    text_sentences: _Numbers
-    """A text each: its number of sentences."""
+    tokens: Offsets
+    """Number of tokens of each sentence."""
+    row: _Indices
+    """Row of the lexicon."""
+    start: Offsets
+    """Where the token starts in its sentence, and its length: code points of the shown form."""
+    length: Offsets
+    is_unknown: npt.NDArray[np.bool_]
+    faults: Mapping[int, str]
+    """Number of each sentence whose tokens do not rebuild it, with a message that does not quote it."""
 
 
-class _RoundTripError(Exception):
-    """The tokens do not rebuild the shown form."""
+def _parse_lines(lines: pa.StringArray) -> dict[str, pa.Array]:
+    """Distinct lines as MeCab prints them, as columns."""
+    data = _values(lines)
+    if not len(data):
+        return {name: pa.array([], type_) for name, type_ in _LINE_TYPES.items()}
+    table = arrow_csv.read_csv(
+        pa.BufferReader(data),
+        read_options=arrow_csv.ReadOptions(use_threads=False, column_names=list(_LINE_TYPES), block_size=1 << 30),
+        parse_options=arrow_csv.ParseOptions(delimiter="\t", quote_char=False, ignore_empty_lines=False),
+        convert_options=arrow_csv.ConvertOptions(column_types=_LINE_TYPES, strings_can_be_null=False),
+    ).combine_chunks()
+    return {name: table[name].chunk(0) for name in _LINE_TYPES}
+
+
+def _is_whole(sentences: Sequence[str], tokens: Offsets, token_end: Offsets, heads: pa.StringArray) -> bool:
+    """Whether the tokens rebuild all sentences, but for white space at their end."""
+    expected = [sentence.rstrip(" ") for sentence in sentences]
+    lengths = np.fromiter(map(len, expected), np.int64, len(expected))
+    rebuilt = np.zeros(len(tokens), np.int64)
+    some = tokens > 0
+    rebuilt[some] = token_end[np.cumsum(tokens)[some] - 1]
+    return np.array_equal(rebuilt, lengths) and _values(heads) == "".join(expected).encode()
+
+
+def _faults(sentences: Sequence[str], printed: Sequence[str]) -> dict[int, str]:
+    """The sentences that the printed tokens do not rebuild."""
+    faults = {}
+    for number, (sentence, text) in enumerate(zip(sentences, printed, strict=True)):
+        expected = sentence.rstrip(" ")
+        found = "".join(line.partition("\t")[0] for line in text.split("\n"))
+        if len(found) < len(expected):
+            faults[number] = "MeCab dropped a part of the text"
+        elif len(found) > len(expected):
+            faults[number] = "MeCab gave more text back than it was given"
+        elif found != expected:
+            faults[number] = "MeCab's surfaces are not the text's"
+    return faults
 
 
 def _tagger(dictionary: Dictionary):  # type: ignore[no-untyped-def]  # fugashi has no types
@@ -139,7 +245,7 @@ def _tagger(dictionary: Dictionary):  # type: ignore[no-untyped-def]  # fugashi 
     except ImportError as error:
         raise ConfigurationError("fugashi is not installed: pip install 'kizami[jobs]'") from error
     # Without -O '' the dictionary's own dicrc chooses the output format and silently wins over -F.
-    arguments = f"-r /dev/null -d '{dictionary.folder}' -O '' -F'{TOKEN_FORMAT}' -U'{UNKNOWN_FORMAT}' -E ''"
+    arguments = f"-r /dev/null -d '{dictionary.folder}' -O '' -F'{_TOKEN_FORMAT}' -U'{_UNKNOWN_FORMAT}' -E ''"
     return fugashi.GenericTagger(arguments).parse
 
 
@@ -154,83 +260,60 @@ def bundled_analyser(normalisation: Normalisation = Normalisation.UNIDIC) -> Ana
     return process_analyser(bundled_dictionary(), normalisation)
 
 
-def _offsets(lengths: _Numbers) -> _Numbers:
+def _offsets(lengths: Offsets) -> _Indices:
     """Offsets of consecutive runs of these lengths: 0, the first's end, … the last's end."""
-    return np.concatenate(([0], np.cumsum(lengths, dtype=np.int32)), dtype=np.int32)
+    return np.concatenate(([0], np.cumsum(lengths)), dtype=np.int32, casting="unsafe")
 
 
-def _sum_within(values: _Numbers, lengths: _Numbers) -> _Numbers:
-    """Sum of ``values`` in each of the consecutive runs of these lengths."""
-    total = _offsets(values)
-    ends = _offsets(lengths)
-    return total[ends[1:]] - total[ends[:-1]]
+def _ranges(starts: Offsets, lengths: Offsets) -> Offsets:
+    """The numbers of the ranges that start here and are so long, one range after another."""
+    return np.repeat(starts - (np.cumsum(lengths) - lengths), lengths) + np.arange(lengths.sum())
 
 
-def _running_sum_within(values: _Numbers, lengths: _Numbers) -> _Numbers:
+def _running_sum_within(values: Offsets, lengths: Offsets) -> Offsets:
     """Running sum of ``values``, from zero again in each of the consecutive runs of these lengths."""
-    total = _offsets(values)
-    before = total[_offsets(lengths)[:-1]]
-    return total[1:] - np.repeat(before, lengths)
+    total = np.concatenate(([0], np.cumsum(values)))
+    sums: Offsets = total[1:] - np.repeat(total[np.cumsum(lengths) - lengths], lengths)
+    return sums
 
 
-def _to_original(forms: Sequence[ShownForm], starts: _Numbers, ends: _Numbers, text_tokens: _Numbers) -> None:
-    """Turn offsets in shown forms into offsets in the texts, in place."""
-    bounds = _offsets(text_tokens)
-    for index, form in enumerate(forms):
-        if form.origin is not None:
-            own = slice(bounds[index], bounds[index + 1])
-            starts[own] = form.original(starts[own])
-            ends[own] = form.original(ends[own])
-
-
-def _slices(texts: Sequence[str], starts: _Numbers, ends: _Numbers, text_tokens: _Numbers) -> pa.StringArray:
-    """The slices ``[start, end)`` of the texts, in code points; ``text_tokens`` of each text, in order, disjoint."""
-    data, inside, byte_lengths = _covered(texts, starts, ends, text_tokens)
-    return pa.StringArray.from_buffers(
-        len(starts), pa.py_buffer(_offsets(byte_lengths)), pa.py_buffer(data[inside]), null_count=0
+def _or_surface(feature: pa.DictionaryArray, surface: pa.DictionaryArray) -> pa.DictionaryArray:
+    """A feature, and where UniDic has none, the surface."""
+    none = feature.dictionary.is_null().to_numpy(zero_copy_only=False)
+    index = feature.indices.to_numpy()
+    filled = np.where(none[index], surface.indices.to_numpy() + np.int32(len(none)), index)
+    return pa.DictionaryArray.from_arrays(
+        pa.array(filled), pa.concat_arrays([feature.dictionary, surface.dictionary]), safe=False
     )
 
 
-def _covered(
-    texts: Sequence[str], starts: _Numbers, ends: _Numbers, text_tokens: _Numbers
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_], _Numbers]:
-    """The texts' UTF-8 bytes one after another, which of them lie in a slice, and the bytes of each slice."""
-    data = np.frombuffer("".join(texts).encode(), np.uint8)
-    # A byte that is not 0b10xxxxxx starts a code point; its index is that code point's byte offset.
-    byte_of = np.append(np.flatnonzero((data & 0xC0) != 0x80), len(data)).astype(np.int32)
-    text_lengths = np.fromiter(map(len, texts), np.int32, len(texts))
-    base = np.repeat(_offsets(text_lengths)[:-1], text_tokens)
-    first, last = byte_of[starts + base], byte_of[ends + base]
-    change = np.zeros(len(data) + 1, np.int8)
-    change[first] += 1
-    np.subtract.at(change, last, 1)
-    return data, np.cumsum(change[:-1], dtype=np.int8).astype(np.bool_), last - first
+def _slices(text: str, starts: Offsets, ends: Offsets) -> pa.StringArray:
+    """The slices ``[start, end)`` of a text, in code points, in order and disjoint."""
+    points = code_points(text)
+    width = np.ones(len(points), np.int8)
+    for first_wider in (0x80, 0x800, 0x10000):
+        width += points >= first_wider
+    byte_of = np.concatenate(([0], np.cumsum(width, dtype=np.int64)))
+    first, last = byte_of[starts], byte_of[ends]
+    data = np.frombuffer(text.encode(), np.uint8)
+    gap_start, gap_end = np.concatenate(([0], last)), np.append(first, len(data))
+    inside = np.ones(len(data), np.bool_)
+    inside[_ranges(gap_start, gap_end - gap_start)] = False
+    return pa.StringArray.from_buffers(
+        len(starts), pa.py_buffer(_offsets(last - first)), pa.py_buffer(data[inside]), null_count=0
+    )
 
 
-def _check_round_trip(
-    shown: Sequence[str], starts: _Numbers, ends: _Numbers, text_tokens: _Numbers, surfaces: pa.StringArray
-) -> None:
-    """Raise _RoundTripError unless the surfaces stand where they are said to, with only white space between them."""
-    lengths = np.repeat(np.fromiter(map(len, shown), np.int32, len(shown)), text_tokens)
-    if (ends > lengths).any():
-        raise _RoundTripError("MeCab gave more text back than it was given")
-    data, inside, _ = _covered(shown, starts, ends, text_tokens)
-    if not np.isin(data[~inside], np.frombuffer(b" \n", np.uint8)).all():
-        raise _RoundTripError("MeCab dropped a part of the text")
-    if not np.array_equal(data[inside], np.frombuffer(_values(surfaces), np.uint8)):
-        raise _RoundTripError("MeCab's surfaces are not the text's")
-
-
-def _values(strings: pa.StringArray) -> memoryview | bytes:
+def _values(strings: pa.StringArray) -> bytes:
     """All the strings' UTF-8 one after another."""
-    offsets = np.frombuffer(strings.buffers()[1], np.int32)[strings.offset : strings.offset + len(strings) + 1]
+    offsets = np.frombuffer(strings.buffers()[1], np.int32)[strings.offset :][: len(strings) + 1]
     values = strings.buffers()[2]
-    return b"" if values is None or not len(strings) else memoryview(values)[offsets[0] : offsets[-1]]
+    return b"" if values is None or not len(strings) else bytes(memoryview(values)[offsets[0] : offsets[-1]])
 
 
-def _sentence_starts(batch: _Batch, text_tokens: _Numbers) -> pa.ListArray:
+def _sentence_starts(counts: Offsets, sentence_text: Offsets, text_counts: Offsets) -> pa.ListArray:
     """Index of each sentence's first token in its text, for the sentences that have tokens."""
-    first = _offsets(batch.sentence_tokens)[:-1] - np.repeat(_offsets(text_tokens)[:-1], batch.text_sentences)
-    kept = batch.sentence_tokens > 0
-    kept_in_text = _sum_within(kept.astype(np.int32), batch.text_sentences)
-    return pa.ListArray.from_arrays(pa.array(_offsets(kept_in_text)), pa.array(first[kept], pa.int32()))
+    kept = counts > 0
+    first = (np.cumsum(counts) - counts - (np.cumsum(text_counts) - text_counts)[sentence_text])[kept]
+    sentences = np.bincount(sentence_text[kept], minlength=len(text_counts))
+    return pa.ListArray.from_arrays(pa.array(_offsets(sentences)), pa.array(first.astype(np.int32)))

@@ -16,9 +16,10 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from kizami.analysis.analyser import TOKENS, Analysis
+from kizami.analysis.analyser import Analysis
 from kizami.analysis.contract import TextAnalyser
 from kizami.analysis.watchdog import fault_of, time_allowed
+from kizami.encoded import PLAIN_TOKENS, TOKENS
 from kizami.errors import DataError, KizamiError, UnavailableError
 
 FAULTS_AT_MOST: Final = 50
@@ -87,7 +88,9 @@ class GuardedAnalyser:
                 else:
                     failures.update((index, message) for message in answer.failures.values())
             rows = [_NO_TOKENS if isinstance(answer, str) else answer.tokens for answer in answers]
-            tables.append(pa.concat_tables(rows).combine_chunks())
+            # Made plain, because Arrow cannot make one dictionary of several that hold null.
+            plain = pa.concat_tables([row.cast(PLAIN_TOKENS) for row in rows]).combine_chunks()
+            tables.append(plain.cast(TOKENS))
         return Analysis(pa.concat_tables(tables), failures)
 
     def _ask_single(self, text: str) -> Analysis | str:

@@ -10,55 +10,82 @@ from __future__ import annotations
 import re
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
+
+from kizami.analysis.shown import Offsets, code_points
+
 MAX_SENTENCE: Final = 4096
 """Code points in one call of MeCab at the most: far longer ones crash the process."""
 
-_OPENING: Final = "「『（［｛〈《【〔“‘｢("
-_CLOSING: Final = "」』）］｝〉》】〕”’｣)"
-_CLOSERS: Final = frozenset(_CLOSING)  # not the string, which holds "" too
-_ENDING: Final = "。！？｡!?"
-_MARK: Final = re.compile(f"\n|[{_OPENING}]|[{_CLOSING}]|[{_ENDING}]+")
+_OTHER, _LINE_END, _OPENING, _CLOSING, _ENDING = range(5)
+_KINDS: Final = {
+    _LINE_END: "\n",
+    _OPENING: "「『（［｛〈《【〔“‘｢(",
+    _CLOSING: "」』）］｝〉》】〕”’｣)",
+    _ENDING: "。！？｡!?",
+}
+_KIND_OF: Final = np.zeros(0x10000, np.uint8)  # _OTHER, like all beyond the basic plane
+for _kind, _characters in _KINDS.items():
+    _KIND_OF[code_points(_characters)] = _kind
+_SPACE: Final = ord(" ")
 
-# One alternative a kind; what fits none of them is a kind of its own.
-_KIND: Final = re.compile(
+# Kinds of character, one alternative each; what fits none of them is a kind of its own.
+_SCRIPT: Final = re.compile(
     "[\u3041-\u309f]+|[\u30a0-\u30ff]+|[\u3400-\u9fff\uf900-\ufaff々〆]+|[A-Za-zＡ-Ｚａ-ｚ]+|[0-9０-９]+|."
 )
 
-Span = tuple[int, int]
 
+def cut_sentences(shown: str) -> tuple[Offsets, Offsets]:
+    """The sentences of a shown form: where each starts and ends, in code points.
 
-def cut_sentences(shown: str) -> list[Span]:
-    """The sentences of a shown form, as (start, end) in code points.
-
-    They come in order, cover everything but line ends, and are never blank nor longer than ``MAX_SENTENCE``.
+    They come in order, cover everything but line ends and white space, and are never blank nor longer than
+    ``MAX_SENTENCE``.
     """
-    spans: list[Span] = []
-    start = depth = 0
-    for mark in _MARK.finditer(shown):
-        first = mark.group()[0]
-        if first == "\n":
-            _append(spans, shown, start, mark.start())
-            start, depth = mark.end(), 0
-        elif first in _OPENING:
-            depth += 1
-        elif first in _CLOSING:
-            depth = max(0, depth - 1)
-        elif depth == 0 and shown[mark.end() : mark.end() + 1] not in _CLOSERS:
-            _append(spans, shown, start, mark.end())
-            start = mark.end()
-    _append(spans, shown, start, len(shown))
-    return spans
+    points = code_points(shown)
+    kinds = _KIND_OF[np.minimum(points, len(_KIND_OF) - 1)]
+    marks = np.flatnonzero(kinds)
+    kind = kinds[marks]
+    line_end = kind == _LINE_END
+    following = np.append(kinds, np.uint8(_OTHER))[marks + 1]
+    ends_sentence = (kind == _ENDING) & (following != _ENDING) & (following != _CLOSING) & (_depths(kind) == 0)
+    cut = line_end | ends_sentence
+    ends = np.append(marks[cut] + ends_sentence[cut], len(points))
+    starts = np.concatenate(([0], marks[cut] + 1))
+    inked = np.concatenate(([0], np.cumsum(points != _SPACE)))
+    written = inked[ends] > inked[starts]
+    starts, ends = starts[written], ends[written]
+    if (ends - starts > MAX_SENTENCE).any():
+        return _cut_long(shown, starts, ends)
+    return starts, ends
 
 
-def _append(spans: list[Span], shown: str, start: int, end: int) -> None:
-    """Append the sentence from ``start`` to ``end``, in pieces where it is too long, unless it is blank."""
-    while end - start > MAX_SENTENCE:
-        cut = _last_cut(shown, start, start + MAX_SENTENCE)
-        if not shown[start:cut].isspace():
-            spans.append((start, cut))
-        start = cut
-    if start < end and not shown[start:end].isspace():
-        spans.append((start, end))
+def _depths(kind: npt.NDArray[np.uint8]) -> Offsets:
+    """How many brackets are open after each mark. A line starts with none; closing what is not open changes nothing."""
+    level = np.cumsum((kind == _OPENING).astype(np.int64) - (kind == _CLOSING))
+    line = np.cumsum(kind == _LINE_END)
+    # Level within the line: less what it was at the line's end before it.
+    level -= np.concatenate(([0], level[kind == _LINE_END]))[line]
+    # The lowest level so far counts as zero. A step down from line to line that no level can bridge makes each line
+    # start its minimum anew; the 0 is that of the line's own start.
+    step = line * (len(kind) + 1)
+    lowest = np.minimum.accumulate(np.minimum(level, 0) - step) + step
+    depths: Offsets = level - lowest
+    return depths
+
+
+def _cut_long(shown: str, starts: Offsets, ends: Offsets) -> tuple[Offsets, Offsets]:
+    """Cut what is longer than ``MAX_SENTENCE`` into pieces, and leave blank ones out."""
+    pieces: list[tuple[int, int]] = []
+    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+        at = start
+        while end - at > MAX_SENTENCE:
+            cut = _last_cut(shown, at, at + MAX_SENTENCE)
+            pieces.append((at, cut))
+            at = cut
+        pieces.append((at, end))
+    kept = np.array([piece for piece in pieces if not shown[slice(*piece)].isspace()], np.int64)
+    return kept[:, 0], kept[:, 1]
 
 
 def _last_cut(shown: str, start: int, limit: int) -> int:
@@ -68,7 +95,7 @@ def _last_cut(shown: str, start: int, limit: int) -> int:
     after_pause = max(shown.rfind(" ", start, limit), shown.rfind("、", start, limit)) + 1
     if after_pause > start:
         return after_pause
-    last_kind = limit
-    for kind in _KIND.finditer(shown, start, limit):
-        last_kind = kind.start()
-    return last_kind if last_kind > start else limit
+    last_script = limit
+    for script in _SCRIPT.finditer(shown, start, limit):
+        last_script = script.start()
+    return last_script if last_script > start else limit

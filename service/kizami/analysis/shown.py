@@ -1,4 +1,4 @@
-"""The shown form: a text as MeCab is shown it, and the way back to the text's own code points.
+"""The shown form: texts as MeCab is shown them, and the way back to their own code points.
 
 White space of every kind (``str.isspace``) and control characters (category Cc) are always shown as U+0020, because
 MeCab ends a sentence at NUL, takes U+00A0 and U+2028 for unknown words and U+3000 for a word. Line ends of every kind
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -19,7 +20,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-Offsets = npt.NDArray[np.int32]
+CodePoints = npt.NDArray[np.uint32]
+Offsets = npt.NDArray[np.int64]
 
 
 class Normalisation(StrEnum):
@@ -30,18 +32,23 @@ class Normalisation(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class ShownForm:
-    """What MeCab sees of one text."""
+class ShownTexts:
+    """A batch of texts joined by line ends, and what MeCab sees of it. All offsets are in code points."""
 
+    joined: str
+    """The texts as they are, a line end between each and the next."""
+    bounds: Offsets
+    """Where each text starts in ``joined``, and, last, where one more would: a text ends one before the next starts."""
     shown: str
     origin: Offsets | None
-    """For each code point of ``shown``, and for its end, the offset in the text; None where both count alike."""
+    """For each code point of ``shown``, and for its end, the offset in ``joined``; None where both count alike."""
 
     def original(self, offsets: Offsets) -> Offsets:
-        """Offsets in ``shown`` (code points, its end included) as offsets in the text."""
+        """Offsets in ``shown`` (its end included) as offsets in ``joined``."""
         return offsets if self.origin is None else self.origin[offsets]
 
 
+_TABLE_SIZE: Final = 0x10000  # what lies beyond the basic plane is shown as it is
 # Every character of str.isspace() lies at or below U+3000 (IDEOGRAPHIC SPACE), every one of category Cc below U+00A0.
 _BLANK: Final = {
     code: "\n" if len(f"{chr(code)}-".splitlines()) > 1 else " "
@@ -61,32 +68,40 @@ _UNIDIC: Final = (
 )
 _MARKED_KANA: Final = re.compile("[\u3041-\u3096\u309d\u30a1-\u30fa\u30fd\uff66-\uff9d][\u3099\u309a\uff9e\uff9f]")
 
-_TABLES: Final = {Normalisation.UNIDIC: _UNIDIC, Normalisation.NONE: _BLANK}
+
+def _table(replaced: dict[int, str]) -> CodePoints:
+    table = np.arange(_TABLE_SIZE, dtype=np.uint32)
+    table[list(replaced)] = [ord(character) for character in replaced.values()]
+    return table
 
 
-def show(text: str, normalisation: Normalisation) -> ShownForm:
-    """The shown form of ``text``. It never has more code points than the text, and fewer only where kana compose."""
+_TABLES: Final = {Normalisation.UNIDIC: _table(_UNIDIC), Normalisation.NONE: _table(_BLANK)}
+
+
+def code_points(text: str) -> CodePoints:
+    """The code points of ``text``, which holds no surrogates."""
+    return np.frombuffer(text.encode("utf-32-le"), np.uint32)
+
+
+def show(texts: Sequence[str], normalisation: Normalisation) -> ShownTexts:
+    """The shown form of ``texts``. It never has more code points than they, and fewer only where kana compose."""
+    joined = "\n".join(texts)
+    lengths = np.fromiter(map(len, texts), np.int64, len(texts))
+    bounds = np.concatenate(([0], np.cumsum(lengths + 1)))
+    originals = code_points(joined)
     table = _TABLES[normalisation]
-    if normalisation is Normalisation.UNIDIC and _MARKED_KANA.search(text):
-        return _show_composed(text)
-    return ShownForm(text.translate(table), None)
-
-
-def _show_composed(text: str) -> ShownForm:
-    """The shown form of a text in which a kana is followed by a mark that may compose with it."""
-    pieces = []
-    swallowed = []  # offsets of the marks that vanish into the kana before them
-    end = 0
-    for match in _MARKED_KANA.finditer(text):
-        composed = _compose(match.group())
-        if composed is None:
-            continue
-        pieces += [text[end : match.start()].translate(_UNIDIC), composed]
-        swallowed.append(match.start() + 1)
-        end = match.end()
-    pieces.append(text[end:].translate(_UNIDIC))
-    origin = np.delete(np.arange(len(text) + 1, dtype=np.int32), swallowed)
-    return ShownForm("".join(pieces), origin)
+    shown = table[np.minimum(originals, _TABLE_SIZE - 1)]
+    np.copyto(shown, originals, where=originals >= _TABLE_SIZE)
+    origin = None
+    if normalisation is Normalisation.UNIDIC:
+        composed = {match.start(): _compose(match.group()) for match in _MARKED_KANA.finditer(joined)}
+        found = {at: kana for at, kana in composed.items() if kana is not None}
+        if found:
+            shown[list(found)] = [ord(kana) for kana in found.values()]
+            swallowed = np.fromiter(found, np.int64, len(found)) + 1  # the marks vanish into the kana before them
+            shown = np.delete(shown, swallowed)
+            origin = np.delete(np.arange(len(joined) + 1, dtype=np.int64), swallowed)
+    return ShownTexts(joined, bounds, shown.astype("<u4").tobytes().decode("utf-32-le"), origin)
 
 
 def _compose(pair: str) -> str | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Any
 
 import pyarrow as pa
@@ -13,9 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kizami.analysis.analyser import TOKENS, Analyser, bundled_analyser
+from kizami.analysis.analyser import Analyser, bundled_analyser
 from kizami.analysis.dictionary import ANALYSIS_VERSION, bundled_dictionary, fingerprint
 from kizami.analysis.shown import Normalisation
+from kizami.encoded import PLAIN_TOKENS, TOKENS
 from support import corpora
 from support.reference import reference_tokens
 
@@ -95,15 +97,20 @@ def test_any_text_has_the_reference_tokens(texts: list[str], normalisation: Norm
     assert_is_reference(bundled_analyser(normalisation), texts)
 
 
+def plain_tokens(analyser: Analyser, texts: Sequence[str]) -> pa.Table:
+    """The tokens of texts as files hold them."""
+    return analyser.analyse(texts).tokens.cast(PLAIN_TOKENS)
+
+
 def test_what_the_analyser_remembers_changes_nothing(analyser: Analyser) -> None:
     """Tokens are the same before, during and after other texts, and when everything remembered is dropped."""
-    first = analyser.analyse(HARD_TEXTS).tokens
+    first = plain_tokens(analyser, HARD_TEXTS)
     analyser.analyse(["全然違う文章を挟む。"])
-    assert analyser.analyse(HARD_TEXTS).tokens.equals(first)
+    assert plain_tokens(analyser, HARD_TEXTS).equals(first)
     fresh = Analyser(analyser.dictionary, analyser.normalisation)
-    assert fresh.analyse(HARD_TEXTS).tokens.equals(first)
-    analyser._vocabulary.clear()
-    assert analyser.analyse(HARD_TEXTS).tokens.equals(first)
+    assert plain_tokens(fresh, HARD_TEXTS).equals(first)
+    analyser.forget()
+    assert plain_tokens(analyser, HARD_TEXTS).equals(first)
 
 
 def test_no_text_is_a_table_without_rows(analyser: Analyser) -> None:
@@ -133,15 +140,49 @@ def test_a_text_that_comes_back_incomplete_fails_alone() -> None:
     assert not any("毒" in message or "呪" in message for message in analysis.failures.values())
 
 
+CORPORA = [
+    *corpora.RECIPES,
+    "general_wikipedia.jsonl.gz",
+    "short_jglue_captions.jsonl.gz",
+    "gold_gsd_dev.jsonl.gz",
+    "gold_gsd_train.jsonl.gz",
+]
+
+
+def assert_corpus_is_reference(analyser: Analyser, texts: Iterable[str]) -> None:
+    """Compare all texts with the reference in batches of a few hundred kB, as a part's are."""
+    batch: list[str] = []
+    size = 0
+    for text in texts:
+        batch.append(text)
+        size += len(text)
+        if size > 200_000:
+            assert_is_reference(analyser, batch)
+            batch, size = [], 0
+    assert_is_reference(analyser, batch)
+
+
 @pytest.mark.shared
-@pytest.mark.parametrize("name", corpora.RECIPES)
-def test_every_text_of_the_recipes_has_the_reference_tokens(
-    name: str, analyser: Analyser, shared_corpora: None
-) -> None:
-    """Every text of the recipe corpora gives the tokens of fugashi.Tagger, all columns."""
-    texts = list(corpora.texts(name))
-    assert texts
-    assert_is_reference(analyser, texts)
+@pytest.mark.parametrize("name", CORPORA)
+def test_every_text_of_a_corpus_has_the_reference_tokens(name: str, analyser: Analyser, shared_corpora: None) -> None:
+    """Every text of the corpora but the largest gives the tokens of fugashi.Tagger, all columns."""
+    assert_corpus_is_reference(analyser, corpora.texts(name))
+
+
+BULK = "bulk_aozora.jsonl.zst"
+
+
+@pytest.mark.shared
+def test_a_tenth_of_the_largest_corpus_has_the_reference_tokens(analyser: Analyser, shared_corpora: None) -> None:
+    """Every tenth document of bulk_aozora gives the tokens of fugashi.Tagger, all columns."""
+    assert_corpus_is_reference(analyser, islice(corpora.texts(BULK), 0, None, 10))
+
+
+@pytest.mark.exact
+@pytest.mark.shared
+def test_all_of_the_largest_corpus_has_the_reference_tokens(analyser: Analyser, shared_corpora: None) -> None:
+    """Every document of bulk_aozora gives the tokens of fugashi.Tagger, all columns."""
+    assert_corpus_is_reference(analyser, corpora.texts(BULK))
 
 
 GOLDEN = "f66e24b7d40ac9ca"

@@ -1,0 +1,229 @@
+"""The entries of a compiled dictionary, found by what MeCab prints of a token, and their features as columns.
+
+MeCab names the entry it chose by its surface, left and right context ids and word cost. That is what it is made to
+print: a quarter of the bytes of the features themselves, which are read from the dictionary once an entry.
+
+The files are those of MeCab 0.996: a header of ten uint32 (magic, version 102, type, entries, left and right ids, bytes
+of trie, of tokens and of features, a dummy) and the name of a character set in 32 bytes; a double-array trie from
+surfaces (UTF-8) to runs of tokens; the tokens; their features, each ended by NUL.
+"""
+
+from __future__ import annotations
+
+import csv
+import mmap
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv as arrow_csv
+
+from kizami.errors import ConfigurationError
+
+# Place of each column in UniDic's 26 features, and the value that says there is none.
+_FEATURES: Final = {
+    "pos1": (0, "*"),
+    "pos2": (1, "*"),
+    "pos3": (2, "*"),
+    "pos4": (3, "*"),
+    "c_type": (4, "*"),
+    "c_form": (5, "*"),
+    "lemma": (7, ""),
+    "orth_base": (10, ""),
+    "l_form": (6, ""),
+    "pron": (9, ""),
+    "goshu": (12, ""),
+}
+FEATURE_COLUMNS: Final = tuple(_FEATURES)
+_WIDTH: Final = 1 + max(place for place, _ in _FEATURES.values())
+
+_HEADER_BYTES: Final = 72
+_MAGIC: Final = 0xEF718F77
+_VERSION: Final = 102
+_TOKEN: Final = np.dtype(
+    [("left", "<u2"), ("right", "<u2"), ("pos", "<u2"), ("cost", "<i2"), ("feature", "<u4"), ("compound", "<u4")]
+)
+
+Numbers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class PrintedTokens:
+    """Distinct tokens as MeCab prints them, a column each of the same length."""
+
+    surface: pa.StringArray
+    is_unknown: npt.NDArray[np.bool_]
+    left: Numbers
+    right: Numbers
+    cost: Numbers
+
+
+class Lexicon:
+    """The entries of a dictionary folder: ``rows`` finds them, ``column`` gives their features by row.
+
+    It remembers the entries asked for; ``forget`` drops them, and nothing but speed depends on it. Raises
+    ConfigurationError where the folder's files are not a dictionary of MeCab 0.996 in UTF-8.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._known = _DictionaryFile(folder / "sys.dic")
+        self._unknown = _DictionaryFile(folder / "unk.dic")
+        unknown = self._unknown.tokens
+        self._unknown_keys = {
+            key: number
+            for number, key in enumerate(
+                zip(*(unknown[name].tolist() for name in ("left", "right", "cost")), strict=True)
+            )
+        }
+        self._row_of = np.full(len(self._known.tokens) + len(unknown), -1, np.int32)
+        self._columns: dict[str, pa.StringArray] = {}
+        self.forget()
+
+    def __len__(self) -> int:
+        """Entries remembered."""
+        return len(self._columns["pos1"])
+
+    def forget(self) -> None:
+        """Drop all rows; numbers given out before are void."""
+        self._row_of.fill(-1)
+        self._columns = dict.fromkeys(FEATURE_COLUMNS, pa.array([], pa.string()))
+
+    def column(self, name: str) -> pa.StringArray:
+        """A feature by row, null where UniDic has none. It only ever grows, until ``forget``."""
+        return self._columns[name]
+
+    def rows(self, printed: PrintedTokens) -> npt.NDArray[np.int32]:
+        """The row of each token. Raises LookupError for one that the dictionary does not hold."""
+        entries = np.empty(len(printed.surface), np.int64)
+        unknown = np.flatnonzero(printed.is_unknown)
+        keys = zip(*(part[unknown].tolist() for part in (printed.left, printed.right, printed.cost)), strict=True)
+        try:
+            numbers = [self._unknown_keys[key] for key in keys]
+        except KeyError as error:
+            raise LookupError(f"no kind of unknown word has the ids and cost {error}") from None
+        entries[unknown] = np.array(numbers, np.int64) + len(self._known.tokens)
+        known = np.flatnonzero(~printed.is_unknown)
+        surfaces = printed.surface.take(pa.array(known))
+        entries[known] = self._known.find(surfaces, printed.left[known], printed.right[known], printed.cost[known])
+        self._learn(np.unique(entries[self._row_of[entries] < 0]))
+        return self._row_of[entries]
+
+    def _learn(self, entries: Numbers) -> None:
+        if not len(entries):
+            return
+        known = entries[entries < len(self._known.tokens)]
+        unknown = entries[len(known) :] - len(self._known.tokens)
+        columns = _feature_columns(self._known.features(known) + self._unknown.features(unknown))
+        self._row_of[entries] = np.arange(len(self), len(self) + len(entries), dtype=np.int32)
+        self._columns = {name: pa.concat_arrays([old, columns[name]]) for name, old in self._columns.items()}
+
+
+class _DictionaryFile:
+    """One compiled dictionary file, mapped into memory."""
+
+    def __init__(self, path: Path) -> None:
+        with path.open("rb") as file:
+            self._bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        header = np.frombuffer(self._bytes, "<u4", 10) if len(self._bytes) >= _HEADER_BYTES else np.zeros(10, "<u4")
+        magic, version, trie, tokens = (int(header[place]) for place in (0, 1, 6, 7))
+        character_set = self._bytes[40:_HEADER_BYTES].rstrip(b"\0").lower()
+        if magic ^ _MAGIC != len(self._bytes) or version != _VERSION or character_set not in (b"utf8", b"utf-8"):
+            raise ConfigurationError(f"{path} is not a dictionary of MeCab 0.996 in UTF-8")
+        cells = np.frombuffer(self._bytes, "<i4", trie // 4, _HEADER_BYTES).reshape(-1, 2)
+        self._base, self._check = cells[:, 0], cells[:, 1]
+        self.tokens = np.frombuffer(self._bytes, _TOKEN, tokens // _TOKEN.itemsize, _HEADER_BYTES + trie)
+        self._features_at = _HEADER_BYTES + trie + tokens
+
+    def features(self, numbers: Numbers) -> list[bytes]:
+        """The features of tokens, as MeCab prints them."""
+        starts = self._features_at + self.tokens["feature"][numbers].astype(np.int64)
+        return [self._bytes[start : self._bytes.find(b"\0", start)] for start in starts.tolist()]
+
+    def find(self, surfaces: pa.StringArray, left: Numbers, right: Numbers, cost: Numbers) -> Numbers:
+        """The number of the token with each surface, ids and cost.
+
+        Where several agree in all, it is the first, as in MeCab, whose search for the best path keeps the first of
+        equals. Raises LookupError for one that is not there.
+        """
+        cell = self._walk(surfaces)
+        value = -self._base[cell].astype(np.int64) - 1
+        count = value & 0xFF
+        owner = np.repeat(np.arange(len(cell)), count)
+        first = np.cumsum(count) - count
+        number = np.repeat((value >> 8) - first, count) + np.arange(len(owner))
+        token = self.tokens[number]
+        fits = (token["left"] == left[owner]) & (token["right"] == right[owner]) & (token["cost"] == cost[owner])
+        found = np.full(len(cell), -1, np.int64)
+        # Of several values for one place numpy keeps the last: hence from the end.
+        found[owner[fits][::-1]] = number[fits][::-1]
+        if (found < 0).any():
+            raise LookupError("MeCab printed a token that its dictionary does not hold")
+        return found
+
+    def _walk(self, surfaces: pa.StringArray) -> Numbers:
+        """The trie's cell with the value of each surface; all are walked at once, a byte a step."""
+        offsets = np.frombuffer(surfaces.buffers()[1], np.int32)[surfaces.offset :][: len(surfaces) + 1]
+        values = surfaces.buffers()[2]
+        data = np.frombuffer(values, np.uint8) if values is not None and values.size else np.zeros(0, np.uint8)
+        lengths = np.diff(offsets)
+        state = np.full(len(surfaces), self._base[0], np.int64)
+        walking = np.arange(len(surfaces))
+        for step in range(int(lengths.max(initial=0))):
+            walking = walking[lengths[walking] > step]
+            cell = state[walking] + data[offsets[walking] + step] + 1
+            self._demand(cell, state[walking])
+            state[walking] = self._base[cell]
+        self._demand(state, state)
+        if (self._base[state] >= 0).any():
+            raise LookupError("MeCab printed a word that its dictionary does not hold")
+        return state
+
+    def _demand(self, cell: Numbers, parent: Numbers) -> None:
+        inside = (cell >= 0) & (cell < len(self._check))
+        if not inside.all() or not np.array_equal(self._check[cell], parent):
+            raise LookupError("MeCab printed a word that its dictionary does not hold")
+
+
+def _feature_columns(lines: list[bytes]) -> dict[str, pa.StringArray]:
+    """The features of entries as columns, null where there is none.
+
+    Unknown words have six features, words of a user dictionary as many as their author wrote: what is missing is none.
+    """
+    names = [str(place) for place in range(_WIDTH)] + ["rest"]
+    table = arrow_csv.read_csv(
+        pa.py_buffer(b"\n".join(map(_with_rest, lines)) + b"\n"),
+        read_options=arrow_csv.ReadOptions(use_threads=False, column_names=names, block_size=1 << 30),
+        parse_options=arrow_csv.ParseOptions(quote_char='"', double_quote=True, ignore_empty_lines=False),
+        convert_options=arrow_csv.ConvertOptions(
+            column_types=dict.fromkeys(names, pa.string()),
+            include_columns=names[:-1],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+            null_values=[""],
+        ),
+    )
+    columns = {}
+    for name, (place, none) in _FEATURES.items():
+        values = table[str(place)].combine_chunks()
+        columns[name] = _without(values, none) if none else values
+    return columns
+
+
+def _without(values: pa.StringArray, none: str) -> pa.StringArray:
+    return pc.if_else(pc.equal(values, none), pa.scalar(None, pa.string()), values)
+
+
+def _with_rest(line: bytes) -> bytes:
+    """A line of exactly ``_WIDTH`` features and an empty one."""
+    features = line.split(b",", _WIDTH)[:_WIDTH]
+    if b'"' in line:
+        features = [_quoted(feature) for feature in next(csv.reader([line.decode()]))[:_WIDTH]]
+    return b",".join(features) + b"," * (_WIDTH + 1 - len(features))
+
+
+def _quoted(feature: str) -> bytes:
+    return b'"' + feature.replace('"', '""').encode() + b'"' if feature else b""

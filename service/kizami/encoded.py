@@ -1,0 +1,33 @@
+"""Schema v1 as rows are handled before they are written: the strings of tokens are indices into a dictionary.
+
+A batch's tokens then take four bytes a column, and Parquet's writer takes the indices as they are. Files never hold
+Arrow dictionary types: see ``kizami.partfile``.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pyarrow as pa
+
+from kizami_schemas import v1
+
+STRING_COLUMNS: Final = tuple(
+    field.name for field in v1.SCHEMA if pa.types.is_list(field.type) and field.type.value_type == pa.string()
+)
+"""The token columns that hold strings."""
+
+
+def _encoded(field: pa.Field) -> pa.Field:
+    if field.name not in STRING_COLUMNS:
+        return field
+    element = field.type.value_field.with_type(pa.dictionary(pa.int32(), pa.string()))
+    return field.with_type(pa.list_(element))
+
+
+ROWS: Final = pa.schema([_encoded(field) for field in v1.SCHEMA])
+"""All columns of schema v1."""
+TOKENS: Final = pa.schema([ROWS.field("sentence_start"), *(ROWS.field(name) for name in v1.TOKEN_COLUMNS)])
+"""The columns that the analyser gives."""
+PLAIN_TOKENS: Final = pa.schema([v1.SCHEMA.field(name) for name in TOKENS.names])
+"""The same columns as files hold them."""

@@ -1,0 +1,89 @@
+"""The dictionary's entries are found by what MeCab prints of a token, and have the features MeCab prints."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from pathlib import Path
+
+import fugashi
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from kizami.analysis.dictionary import bundled_dictionary
+from kizami.analysis.lexicon import FEATURE_COLUMNS, Lexicon, PrintedTokens
+from kizami.errors import ConfigurationError
+
+PLACES = {"pos1": 0, "pos2": 1, "pos3": 2, "pos4": 3, "c_type": 4, "c_form": 5}
+PLACES |= {"l_form": 6, "lemma": 7, "pron": 9, "orth_base": 10, "goshu": 12}
+
+
+def printed(surface: str, *, is_unknown: bool, left: int, right: int, cost: int) -> PrintedTokens:
+    """One token as MeCab prints it."""
+    numbers = (np.array([number], np.int64) for number in (left, right, cost))
+    return PrintedTokens(pa.array([surface]), np.array([is_unknown]), *numbers)
+
+
+def words(count: int) -> list[str]:
+    """Words of the dictionary, among them all that MeCab's own tie-breaking must decide between."""
+    lexicon = Lexicon(bundled_dictionary().folder)
+    tokens = lexicon._known.tokens
+    features = lexicon._known.features(np.array(random.Random(1).sample(range(len(tokens)), count)))
+    return [line.decode().split(",")[8] for line in features]
+
+
+@pytest.fixture(scope="module")
+def printer() -> fugashi.GenericTagger:
+    """A tagger that prints both what names an entry and its features."""
+    line = r"%m\t{}\t%phl\t%phr\t%pw\t%H\n"
+    folder = bundled_dictionary().folder
+    return fugashi.GenericTagger(f"-r /dev/null -d '{folder}' -O '' -F'{line.format(0)}' -U'{line.format(1)}' -E ''")
+
+
+def test_twenty_thousand_words_have_the_features_mecab_prints(printer: fugashi.GenericTagger) -> None:
+    """Looked up by ids and cost, each token has what MeCab's own %H says of it, homographs included."""
+    lines = [line.split("\t") for word in words(20_000) for line in printer.parse(word).split("\n") if line]
+    surface, unknown, left, right, cost, features = zip(*lines, strict=True)
+    lexicon = Lexicon(bundled_dictionary().folder)
+    rows = lexicon.rows(
+        PrintedTokens(
+            pa.array(surface),
+            np.array(unknown) == "1",
+            *(np.array(numbers, np.int64) for numbers in (left, right, cost)),
+        )
+    )
+    assert len(set(rows.tolist())) > 10_000
+    for name in FEATURE_COLUMNS:
+        found = lexicon.column(name).take(pa.array(rows)).to_pylist()
+        for one, line in zip(found, features, strict=True):
+            values = line.split(",")
+            value = values[PLACES[name]] if len(values) > PLACES[name] else None
+            none = "*" if PLACES[name] < 6 else ""
+            assert one == (None if value == none else value)
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        printed("卵卵卵卵", is_unknown=False, left=1, right=1, cost=1),
+        printed("卵", is_unknown=False, left=1, right=1, cost=-32_000),
+        printed("\U0010ffff", is_unknown=False, left=1, right=1, cost=1),
+        printed("卵", is_unknown=True, left=1, right=1, cost=1),
+        printed("", is_unknown=False, left=1, right=1, cost=1),
+    ],
+)
+def test_a_token_that_is_not_in_the_dictionary_is_an_error(token: PrintedTokens) -> None:
+    """Nothing is made up for what the dictionary does not hold."""
+    with pytest.raises(LookupError):
+        Lexicon(bundled_dictionary().folder).rows(token)
+
+
+def test_files_of_another_format_are_refused(tmp_path: Path) -> None:
+    """A truncated dictionary is named, not misread."""
+    for name in ("sys.dic", "unk.dic"):
+        shutil.copy(bundled_dictionary().folder / "unk.dic", tmp_path / name)
+    with (tmp_path / "sys.dic").open("r+b") as file:
+        file.truncate(5000)
+    with pytest.raises(ConfigurationError, match=r"sys\.dic is not a dictionary of MeCab 0\.996"):
+        Lexicon(tmp_path)
