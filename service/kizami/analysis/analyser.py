@@ -93,14 +93,18 @@ class Analyser:
             sound = ~np.isin(sentence_text, list(failures))
             sentences, starts, sentence_text = sentences[sound], starts[sound], sentence_text[sound]
         tokens = self._columns(shown, read, _Sentences(sentences, starts, sentence_text))
-        self.forget(only_beyond_limits=True)
+        self._keep_within_limits()
         return Analysis(tokens, failures)
 
-    def forget(self, *, only_beyond_limits: bool = False) -> None:
+    def forget(self) -> None:
         """Drop what is remembered; nothing but speed depends on it."""
-        if not only_beyond_limits or len(self._lexicon) > _LEXICON_LIMIT:
+        self._lexicon.forget()
+        self._printed.clear()
+
+    def _keep_within_limits(self) -> None:
+        if len(self._lexicon) > _LEXICON_LIMIT:
             self._lexicon.forget()
-        if not only_beyond_limits or len(self._printed) > _MEMORY_SENTENCES:
+        if len(self._printed) > _MEMORY_SENTENCES:
             self._printed.clear()
 
     def _print(self, sentences: Sequence[str]) -> list[str]:
