@@ -19,13 +19,14 @@ import ray.exceptions
 from kizami import json_form, layout
 from kizami.analysis.dictionary import ANALYSIS_VERSION, bundled_dictionary, fingerprint
 from kizami.assembly import assemble, count
-from kizami.commit import Holder, Pointer
+from kizami.commit import Holder
 from kizami.config import Config, CorpusConfig, LockConfig
 from kizami.errors import ConfigurationError, DataError, UnavailableError
 from kizami.lease import Lease
 from kizami.ledger import Ledger, RunEntry, State
 from kizami.manifest import Manifest, Provenance
 from kizami.part_builder import BuiltPart
+from kizami.pointer import Pointer
 from kizami.quarantine import to_parquet
 from kizami.readers import find_pointer, read_manifest
 from kizami.sources import SourceFile, list_files

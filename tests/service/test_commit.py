@@ -9,6 +9,7 @@ import pytest
 
 from kizami import commit as c
 from kizami.errors import DataError
+from kizami.pointer import Pointer
 from support.publishing import holder, pointer
 
 A = holder("run-a")
@@ -105,7 +106,7 @@ def test_the_fate_of_a_commit_whose_answer_was_lost() -> None:
         (pointer("newer", commit=3), c.Fate.UNKNOWN),
     ],
 )
-def test_a_hidden_commit_is_known_by_its_dates_pointer(found: c.Pointer | None, expected: c.Fate) -> None:
+def test_a_hidden_commit_is_known_by_its_dates_pointer(found: Pointer | None, expected: c.Fate) -> None:
     """Each commit was finished before the next, so the date's pointer tells unless it has moved on."""
     assert c.fate_by_pointer(c.Commit(2, "2026-11-23", "s2", "run-a", pointer("s2", commit=2)), found) is expected
 

@@ -14,11 +14,12 @@ from kizami import json_form, layout
 from kizami.analysis.analyser import process_analyser
 from kizami.analysis.dictionary import ANALYSIS_VERSION, bundled_dictionary, fingerprint
 from kizami.analysis.shown import Normalisation
-from kizami.commit import Holder, Pointer
+from kizami.commit import Holder
 from kizami.lease import Lease
 from kizami.manifest import Counts, Manifest, PartEntry, Provenance
 from kizami.part_builder import BuiltPart, PartJob, build_part
 from kizami.parts import cut_bounds, split
+from kizami.pointer import Pointer
 from kizami.stores import ObjectStore, open_store
 from kizami.texts import TEXTS, text_hash
 from kizami_schemas import v1
