@@ -13,7 +13,7 @@ from kizami.cli import READING_VERBS, Answer, Verb, add_corpus, business_date
 from kizami.cli import main as run_verb
 from kizami.config import load_config
 from kizami.errors import ConfigurationError
-from kizami_jobs.signals import Interruption
+from kizami.signals import Interruption
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

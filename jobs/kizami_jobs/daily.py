@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
-import secrets
-import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date
 from importlib.metadata import version
 
 import ray.exceptions
@@ -19,24 +16,24 @@ import ray.exceptions
 from kizami import json_form, layout
 from kizami.analysis.dictionary import ANALYSIS_VERSION, bundled_dictionary, fingerprint
 from kizami.assembly import assemble, count
-from kizami.commit import Holder
-from kizami.config import Config, CorpusConfig, LockConfig
+from kizami.config import Config, CorpusConfig
 from kizami.errors import ConfigurationError, DataError, UnavailableError
 from kizami.lease import Lease
-from kizami.ledger import Ledger, RunEntry, State
-from kizami.manifest import Manifest, Provenance
+from kizami.ledger import RunEntry, State
+from kizami.manifest import Manifest, Provenance, pointer_to
 from kizami.part_builder import BuiltPart
 from kizami.pointer import Pointer
 from kizami.quarantine import to_parquet
 from kizami.readers import find_pointer, read_manifest
+from kizami.record import RunRecord, new_id, now, timestamp
+from kizami.signals import Interruption
 from kizami.sources import SourceFile, list_files
 from kizami.stores import ObjectStore, open_store
+from kizami.undertaking import undertaking
 from kizami_jobs.building import build_parts, part_jobs, probed
 from kizami_jobs.cluster import cluster_error, connected
 from kizami_jobs.progress import Progress
 from kizami_jobs.reading import Corpus, read_corpus
-from kizami_jobs.record import RunRecord, now, timestamp
-from kizami_jobs.signals import Interruption
 from kizami_jobs.tasks import WorkerReport
 from kizami_schemas import v1
 
@@ -83,7 +80,7 @@ def run_corpus(
     day = _business_date(request, corpus, started.astimezone(config.timezone).date()).isoformat()
     store = open_store(config.store)
     entry = RunEntry(
-        run=_new_id(started),
+        run=new_id(started),
         verb="run",
         corpus=corpus.name,
         date=day,
@@ -92,16 +89,10 @@ def run_corpus(
         started_at=timestamp(started),
         versions=_versions(),
     )
-    record = RunRecord(Ledger(store, corpus.name), entry)
-    try:
-        with _lock(store, config.lock, entry, progress, interruption) as lease:
-            _bury(lease, record.ledger)
-            corpus = replace(corpus, source=corpus.source.replace("{date}", day))
-            pointer = _Run(store, lease, record, progress, interruption, request, corpus).perform(address)
-        return RunResult(record.entry, pointer, config.store)
-    except BaseException as error:
-        record.fail(error)
-        raise
+    with undertaking(store, config.lock, entry, say=progress.say, sleep=interruption.sleep) as held:
+        corpus = replace(corpus, source=corpus.source.replace("{date}", day))
+        pointer = _Run(store, held.lease, held.record, progress, interruption, request, corpus).perform(address)
+    return RunResult(held.record.entry, pointer, config.store)
 
 
 @dataclass
@@ -155,7 +146,7 @@ class _Run:
             manifest = self._assemble(files, parts, input_digest, quarantine)
         self._may_go_on()
         with self.record.stage("publish"):
-            pointer = self.lease.commit(_pointer(manifest))
+            pointer = self.lease.commit(pointer_to(manifest, timestamp(now())))
         self.record.note(snapshot=pointer.snapshot)
         self.record.end(State.PUBLISHED)
         self._clear_staging(manifest)
@@ -245,7 +236,7 @@ class _Run:
         """Put the parts into the snapshot's folder and write its manifest."""
         entry = self.record.entry
         moment = now()
-        snapshot = _new_id(moment)
+        snapshot = new_id(moment)
         entries = assemble(self.store, self.corpus.name, snapshot, parts)
         manifest = Manifest(
             schema=f"{v1.MAJOR}.{v1.MINOR}",
@@ -283,50 +274,6 @@ class _Run:
             self.store.delete(layout.staging_key(self.corpus.name, part.key) for part in manifest.parts)
 
 
-def _lock(
-    store: ObjectStore, timing: LockConfig, entry: RunEntry, progress: Progress, interruption: Interruption
-) -> Lease:
-    def announce(dead: Holder) -> None:
-        progress.say(f"run {dead.run} on {dead.host} died; going on from what it finished")
-
-    holder = Holder(
-        run=entry.run,
-        verb=entry.verb,
-        corpus=entry.corpus,
-        date=entry.date,
-        host=socket.gethostname(),
-        pid=os.getpid(),
-        taken_at=timestamp(now()),
-        beat_seconds=timing.beat_seconds,
-        expiry_seconds=timing.expiry_seconds,
-    )
-    return Lease.take(store, entry.corpus, holder, on_takeover=announce, sleep=interruption.sleep)
-
-
-def _bury(lease: Lease, ledger: Ledger) -> None:
-    """Close the ledger's entry of the run whose place was taken, if one was."""
-    dead, commit = lease.dead, lease.last_commit
-    if dead:
-        published = commit.snapshot if commit and commit.run == dead.run else None
-        ledger.close_dead(dead.run, timestamp(now()), published)
-
-
-def _pointer(manifest: Manifest) -> Pointer:
-    return Pointer(
-        schema=v1.MAJOR,
-        corpus=manifest.corpus,
-        snapshot=manifest.snapshot,
-        date=manifest.date,
-        path=layout.snapshot_prefix(manifest.corpus, manifest.snapshot),
-        glob=layout.snapshot_glob(manifest.corpus, manifest.snapshot),
-        manifest=layout.manifest_key(manifest.corpus, manifest.snapshot),
-        rows=manifest.counts.rows,
-        published_at=timestamp(now()),
-        fingerprint=manifest.fingerprint,
-        commit=0,
-    )
-
-
 def _business_date(request: RunRequest, corpus: CorpusConfig, today: date) -> date:
     day = request.date or today
     if day != today and "{date}" not in corpus.source and not request.as_of_now:
@@ -335,11 +282,6 @@ def _business_date(request: RunRequest, corpus: CorpusConfig, today: date) -> da
             "give --as-of-now to publish it under that date all the same"
         )
     return day
-
-
-def _new_id(moment: datetime) -> str:
-    """An id that sorts by time, also among runs of the same second, and cannot be guessed."""
-    return f"{moment:%Y%m%dT%H%M%S.%fZ}-{secrets.token_hex(8)}"
 
 
 def _versions() -> Mapping[str, str]:
