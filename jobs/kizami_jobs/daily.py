@@ -16,6 +16,7 @@ import ray.exceptions
 from kizami import json_form, layout
 from kizami.analysis.dictionary import ANALYSIS_VERSION, bundled_dictionary, fingerprint
 from kizami.assembly import assemble, count
+from kizami.cleaning import clean
 from kizami.config import Config, CorpusConfig
 from kizami.errors import ConfigurationError, DataError, UnavailableError
 from kizami.lease import Lease
@@ -26,6 +27,7 @@ from kizami.pointer import Pointer
 from kizami.quarantine import to_parquet
 from kizami.readers import find_pointer, read_manifest
 from kizami.record import RunRecord, new_id, now, timestamp
+from kizami.retention import Terms
 from kizami.signals import Interruption
 from kizami.sources import SourceFile, list_files
 from kizami.stores import ObjectStore, open_store
@@ -137,6 +139,7 @@ class _Run:
             self.record.note(snapshot=pointer.snapshot)
             self.record.end(State.UNCHANGED)
             self._clear_staging(manifest)  # its run may have died after its commit
+            self._clean()
             return pointer
         with self.record.stage("analyse"):
             parts = self._build(corpus, [file.url for file in files])
@@ -150,6 +153,7 @@ class _Run:
         self.record.note(snapshot=pointer.snapshot)
         self.record.end(State.PUBLISHED)
         self._clear_staging(manifest)
+        self._clean()
         return pointer
 
     def _may_go_on(self) -> None:
@@ -267,6 +271,17 @@ class _Run:
             analysis_version=ANALYSIS_VERSION,
             versions=self.record.entry.versions,
         )
+
+    def _clean(self) -> None:
+        """Carry retention out. The run has done its work: what goes wrong here is for the next run or `kizami gc`."""
+        terms = Terms(dates=self.corpus.retention_dates, spared=frozenset({self.record.entry.date}))
+        try:
+            done = clean(self.store, self.lease, self.corpus.name, terms)
+        except Exception as error:  # whatever it is, the snapshot is published
+            self.progress.say(f"retention was not carried out, the next run tries again: {error}")
+        else:
+            if done.objects or done.retired:
+                self.progress.say(f"retention: {done}")
 
     def _clear_staging(self, manifest: Manifest) -> None:
         """Remove what is in the snapshot now. A store that is away keeps it a while longer; nobody reads it."""

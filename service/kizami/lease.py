@@ -84,7 +84,7 @@ class Lease:
         lease._thread.start()
         try:
             lease._finish()
-            lease.predecessor = lease._survey()
+            lease.predecessor = lease.survey()
             if lease.dead:
                 on_takeover(lease.dead)
         except BaseException:
@@ -147,8 +147,22 @@ class Lease:
 
         ``change`` may be applied to its own result.
         """
+        self._finish()
         with self._exclusively():
             return self._written(protocol.record(self._place, self._hold, change)).head.catalogue
+
+    def survey(self) -> Pointer | None:
+        """Bring ``dates/`` and the catalogue into agreement; return ``latest``. Raises LockLostError, UnavailableError.
+
+        Pointers of dates that show nothing are removed, unknown ones adopted. A date that has lost its pointer
+        otherwise does not get it back.
+        """
+        self.check()
+        found = self._perform(protocol.survey(self._place, self.catalogue))
+        self._perform(protocol.tidy(found.strays))
+        if found.unknown:
+            self.record(lambda catalogue: catalogue.with_adopted(found.unknown))
+        return found.latest
 
     def _commit(self, conversation: Callable[[Hold], Steps[Hold]]) -> int:
         """Make a commit and write its pointers; the commit's number."""
@@ -203,14 +217,6 @@ class Lease:
             self._perform(protocol.finish(self._place, commit))
             self._finished = commit.n
         self._record()
-
-    def _survey(self) -> Pointer | None:
-        """Bring ``dates/`` and the catalogue into agreement; return ``latest``."""
-        found = self._perform(protocol.survey(self._place, self.catalogue))
-        self._perform(protocol.tidy(found.strays))
-        if found.unknown:
-            self.record(lambda catalogue: catalogue.with_adopted(found.unknown))
-        return found.latest
 
     def _record(self) -> None:
         with self._exclusively():

@@ -256,12 +256,12 @@ def survey(place: Place, catalogue: Catalogue) -> Steps[Survey]:
 
 
 def tidy(strays: Iterable[tuple[str, str]]) -> Steps[None]:
-    """Remove stray pointers, each unless it has changed since."""
+    """Remove stray pointers, each unless it has changed since. Raises UnavailableError."""
     for key, etag in strays:
         try:
             yield Remove(key, etag)
-        except (ConditionFailedError, OutcomeUnknownError):
-            continue  # gone, or for the next holder to find
+        except ConditionFailedError:
+            continue  # gone, or written anew
 
 
 def release(place: Place, hold: Hold) -> Steps[None]:
