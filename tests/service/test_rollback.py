@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,8 +13,8 @@ from kizami.catalogue import State
 from kizami.errors import DataError
 from kizami.lease import Lease
 from kizami.stores import ObjectStore, open_store
-from support.crashing_store import CrashingStore, KilledError
-from support.memory_store import MemoryStore
+from support.crashing_store import CrashingStore, KilledError, killed, requests_of
+from support.memory_store import Clock, MemoryStore
 from support.publishing import CORPUS, LATEST, head, holder, nobody_died, read
 from support.shelf import go_back, manifest, publish, put_snapshot, shown, undertake
 
@@ -127,34 +127,14 @@ def test_publications_from_before_there_were_catalogues_are_known(store: ObjectS
     assert shown(store) == {"latest": "b2", D21: "a", D22: "b2"}
 
 
-class Clock:
-    """Seconds that pass when told to."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def crashes() -> Iterator[tuple[int, bool]]:
     """Every request of a rollback that takes the lock and gives it back, before it and after it was carried out."""
-    whole = CrashingStore(filled(MemoryStore()), 10_000, carried_out=False)
-    go_back(whole, "b")
-    for number in range(whole.requests):
+    for number in range(requests_of(filled(MemoryStore()), lambda store: go_back(store, "b"))):
         yield number, False
         yield number, True
 
 
 AFTER = {"latest": "b", D21: "a", D22: "b"}
-
-
-def killed(store: ObjectStore, action: Callable[[ObjectStore], object], crash_at: int, *, carried_out: bool) -> None:
-    """Do something in a process that dies at a request."""
-    crashing = CrashingStore(store, crash_at, carried_out=carried_out)
-    with suppress(KilledError):
-        action(crashing)
-    assert crashing.crashed
 
 
 @pytest.mark.parametrize(("crash_at", "carried_out"), list(crashes()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -69,3 +70,18 @@ class CrashingStore:
         if number == self._crash_at and self._carried_out:
             request()
         raise KilledError(number)
+
+
+def killed(store: ObjectStore, action: Callable[[ObjectStore], object], crash_at: int, *, carried_out: bool) -> None:
+    """Do something in a process that dies at a request."""
+    crashing = CrashingStore(store, crash_at, carried_out=carried_out)
+    with suppress(KilledError):
+        action(crashing)
+    assert crashing.crashed
+
+
+def requests_of(store: ObjectStore, action: Callable[[ObjectStore], object]) -> int:
+    """How many requests it takes where nothing goes wrong."""
+    whole = CrashingStore(store, 1_000_000, carried_out=False)
+    action(whole)
+    return whole.requests

@@ -11,6 +11,16 @@ from kizami.stores.base import ConditionFailedError, ObjectInfo, ObjectMissingEr
 from kizami.stores.keys import checked_key
 
 
+class Clock:
+    """Seconds that pass when told to."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 class MemoryStore:
     """An ObjectStore whose objects are values of a dict: key to (body, time of writing)."""
 
