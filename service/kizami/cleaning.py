@@ -45,11 +45,15 @@ class Cleaning:
     def __str__(self) -> str:
         parts = (
             (f"retired {', '.join(sorted(self.retired))}", self.retired),
-            (f"{len(self.waiting)} snapshots to be deleted after 24 h", self.waiting),
-            (f"deleted {len(self.snapshots)} snapshots", self.snapshots),
+            (f"{_snapshots(self.waiting)} to be deleted after 24 h", self.waiting),
+            (f"deleted {_snapshots(self.snapshots)}", self.snapshots),
             (f"{self.objects:,} objects, {self.size_bytes:,} bytes", self.objects),
         )
         return "; ".join(text for text, present in parts if present) or "nothing to clean up"
+
+
+def _snapshots(names: Sequence[str]) -> str:
+    return f"{len(names):,} snapshot{'' if len(names) == 1 else 's'}"
 
 
 def clean(store: ObjectStore, lease: Lease, corpus: str, terms: Terms) -> Cleaning:

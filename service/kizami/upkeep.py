@@ -47,7 +47,7 @@ def _verify_text(found: Verification) -> str:
     if not found.faults:
         return f"{name}: {found.parts:,} parts, {found.rows:,} rows, {found.size_bytes:,} bytes, as published"
     lines = [f"{fault.key} {fault.what}" for fault in found.faults]
-    return "\n".join([f"{name}: {len(lines):,} faults", *lines])
+    return "\n".join([f"{name}: {len(lines):,} {'fault' if len(lines) == 1 else 'faults'}", *lines])
 
 
 def _add_verify_arguments(parser: argparse.ArgumentParser) -> None:

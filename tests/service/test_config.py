@@ -34,18 +34,20 @@ def test_defaults_are_the_contracts(tmp_path: Path) -> None:
     assert (config.lock.beat_seconds, config.lock.expiry_seconds) == (15, 90)
     assert (corpus.name, corpus.id_column, corpus.fields) == ("recipes", "recipe_id", ("title", "ingredients.name"))
     assert (corpus.normalisation, corpus.part_bytes) == (Normalisation.UNIDIC, 32 << 20)
+    assert corpus.retention_dates == 14
 
 
 def test_every_key_is_read(tmp_path: Path) -> None:
     """Nothing that is written there is passed over."""
     lock = '[lock]\nbeat = "0.5s"\nexpiry = "1.5 m"\n'
-    extra = 'normalisation = "none"\npart_bytes = "8 MiB"\n'
+    extra = 'normalisation = "none"\npart_bytes = "8 MiB"\nretention_dates = 90\n'
     text = 'store = "s3://ml-shared/tokens/"\ntimezone = "Europe/Berlin"\n' + lock + CORPUS + extra
     config = load_config(write(tmp_path, text))
     assert (config.store, config.timezone.key) == ("s3://ml-shared/tokens", "Europe/Berlin")
     assert (config.lock.beat_seconds, config.lock.expiry_seconds) == (0.5, 90)
     assert config.corpus("recipes").normalisation is Normalisation.NONE
     assert config.corpus("recipes").part_bytes == 8 << 20
+    assert config.corpus("recipes").retention_dates == 90
 
 
 @pytest.mark.parametrize(
@@ -115,6 +117,12 @@ FAULTS = {
     "size is a flag": (STORE + CORPUS + "part_bytes = true", "part_bytes is True; write a size"),
     "size is nothing": (STORE + CORPUS + 'part_bytes = "0B"', "part_bytes is not between 1B and 496MiB"),
     "size is too much": (STORE + CORPUS + 'part_bytes = "497MiB"', "part_bytes is not between 1B and 496MiB"),
+    "dates as a string": (
+        STORE + CORPUS + 'retention_dates = "14"',
+        "retention_dates is '14'; write a number of dates",
+    ),
+    "no dates": (STORE + CORPUS + "retention_dates = 0", "corpora.recipes.retention_dates is 0; write a number"),
+    "dates are a flag": (STORE + CORPUS + "retention_dates = true", "retention_dates is True; write a number of dates"),
     "lock is a string": (STORE + 'lock = "no"' + CORPUS, "lock is not a table"),
     "duration without a unit": (STORE + "[lock]\nbeat = 15" + CORPUS, "lock.beat is 15; write a duration like 90s"),
     "duration of nothing": (STORE + '[lock]\nbeat = "0s"' + CORPUS, "lock.beat is '0s'; write a duration"),
