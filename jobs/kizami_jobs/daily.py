@@ -280,7 +280,7 @@ class _Run:
         except Exception as error:  # whatever it is, the snapshot is published
             self.progress.say(f"retention was not carried out, the next run tries again: {error}")
         else:
-            if done.objects or done.retired:
+            if done.did_anything:
                 self.progress.say(f"retention: {done}")
 
     def _clear_staging(self, manifest: Manifest) -> None:

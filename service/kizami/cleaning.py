@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from kizami import json_form, layout, protocol
-from kizami.catalogue import NOTHING_YET, Catalogue
-from kizami.commit import decode_head
+from kizami.catalogue import Catalogue
+from kizami.commit import Head, decode_head
 from kizami.conversation import perform
 from kizami.errors import DataError, UnavailableError
 from kizami.lease import Lease
@@ -41,6 +41,11 @@ class Cleaning:
     objects: int
     """Objects deleted, those of snapshots included."""
     size_bytes: int
+
+    @property
+    def did_anything(self) -> bool:
+        """Whether there was something to do."""
+        return bool(self.retired or self.waiting or self.objects)
 
     def __str__(self) -> str:
         parts = (
@@ -85,11 +90,10 @@ def preview(store: ObjectStore, corpus: str, terms: Terms) -> Cleaning:
     place = Place(corpus)
     try:
         head = decode_head(store.get(place.head_key).body, place.head_key)
-        catalogue = head.catalogue
     except ObjectMissingError:
-        catalogue = NOTHING_YET
-    survey = perform(protocol.survey(place, catalogue), store, time.sleep)
-    catalogue = catalogue.with_adopted(survey.unknown)
+        head = Head(0)
+    survey = perform(protocol.survey(place, head), store, time.sleep)
+    catalogue = head.catalogue.with_adopted(survey.unknown)
     listing = list(store.list(layout.corpus_prefix(corpus)))
     return _summary(*_plan(store, listing, catalogue, corpus, terms), corpus)
 

@@ -244,7 +244,10 @@ def fate_by_pointer(wanted: Commit, found: Pointer | None) -> Fate:
     """The same by the date's pointer, when later commits hide ours: each was finished before the next was made."""
     if found is None or found.commit > wanted.n:
         return Fate.UNKNOWN
-    return Fate.WON if found.commit == wanted.n and found.snapshot == wanted.snapshot else Fate.LOST
+    if found.commit < wanted.n or found.snapshot != wanted.snapshot:
+        return Fate.LOST
+    # Two may have gone back to the same snapshot at the same time; a new one is its maker's alone.
+    return Fate.UNKNOWN if wanted.rollback else Fate.WON
 
 
 def date_follows(commit: Commit, found: Pointer | None) -> bool:

@@ -158,7 +158,7 @@ class Lease:
         otherwise does not get it back.
         """
         self.check()
-        found = self._perform(protocol.survey(self._place, self.catalogue))
+        found = self._perform(protocol.survey(self._place, self._hold.head))
         self._perform(protocol.tidy(found.strays))
         if found.unknown:
             self.record(lambda catalogue: catalogue.with_adopted(found.unknown))

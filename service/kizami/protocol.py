@@ -233,26 +233,31 @@ class Survey:
     """``latest.json``; None before the first publication."""
 
 
-def survey(place: Place, catalogue: Catalogue) -> Steps[Survey]:
+def survey(place: Place, head: Head) -> Steps[Survey]:
     """Look through ``dates/`` and ``latest.json``: two requests where all is as it should be.
 
     A stray is what a process left that stopped for longer than its lock lasted and then went on to finish a commit
-    whose date was taken back meanwhile. Unknown is what was published before there were catalogues.
+    whose date was taken back meanwhile. Unknown is what was published before there were catalogues. A pointer of a
+    later commit than the head's is neither: then it is the head that is out of date, and its holder has lost the lock.
     """
     strays: list[tuple[str, str]] = []
     unknown: list[Pointer] = []
+    catalogue = head.catalogue
     expected = {place.date_key(date) for date in catalogue.shown()}
     keys: list[str] = yield ListKeys(layout.dates_prefix(place.corpus, place.schema))
     for key in keys:
-        if key not in expected and (read := (yield from _read_pointer(key))):
-            if catalogue.knows(read[0].snapshot):
-                strays.append((key, read[1]))
-            else:
-                unknown.append(read[0])
-    latest = yield from _read_pointer(layout.latest_key(place.corpus, place.schema))
-    if latest and not catalogue.knows(latest[0].snapshot):
-        unknown.append(latest[0])
-    return Survey(tuple(strays), tuple(unknown), latest[0] if latest else None)
+        read = (yield from _read_pointer(key)) if key not in expected else None
+        if read is None or read[0].commit > head.commits:
+            continue
+        if catalogue.knows(read[0].snapshot):
+            strays.append((key, read[1]))
+        else:
+            unknown.append(read[0])
+    found = yield from _read_pointer(layout.latest_key(place.corpus, place.schema))
+    latest = found[0] if found else None
+    if latest and latest.commit <= head.commits and not catalogue.knows(latest.snapshot):
+        unknown.append(latest)
+    return Survey(tuple(strays), tuple(unknown), latest)
 
 
 def tidy(strays: Iterable[tuple[str, str]]) -> Steps[None]:

@@ -39,28 +39,27 @@ def roll_back(held: Undertaking, corpus: str, snapshot: str) -> Rollback:
     does it all: whoever takes the lock next finishes it if this process cannot. Raises DataError, before anything is
     changed, for a snapshot that is not there or not whole; LockLostError, UnavailableError, CommitStateUnknownError.
     """
-    before = held.lease.catalogue
-    target = before.find(snapshot)
-    if target is None:
-        raise DataError(_unknown(before, corpus, snapshot))
-    after = before.with_rolled_back(snapshot)
-    shown, to_show = before.shown(), after.shown()
-    appearing = [each for each in to_show.values() if each not in shown.values()]
-    changed = {
-        date: to_show[date].snapshot if date in to_show else None
-        for date in sorted({*shown, *to_show})
-        if shown.get(date) != to_show.get(date)
-    }
-    latest = held.lease.predecessor
-    if after == before and latest and latest.snapshot == snapshot:
-        return Rollback(latest, (), {})
+    before, latest = held.lease.catalogue, held.lease.predecessor
     with held.record.stage("check"):
-        for each in {target.snapshot: target, **{each.snapshot: each for each in appearing}}.values():
+        target = before.find(snapshot)
+        if target is None:
+            raise DataError(_unknown(before, corpus, snapshot))
+        after = before.with_rolled_back(snapshot)
+        if after == before and latest and latest.snapshot == snapshot:
+            return Rollback(latest, (), {})
+        shown, to_show = before.shown(), after.shown()
+        appearing = [each for each in to_show.values() if each not in shown.values()]
+        for each in dict.fromkeys([target, *appearing]):
             _require_whole(held.store, each.pointer)
     with held.record.stage("publish"):
         # Before the commit: a tombstone left on a snapshot that is shown would have it deleted too soon the next time.
         held.store.delete(layout.tombstone_key(corpus, each.snapshot) for each in appearing)
         pointer = held.lease.roll_back(snapshot)
+    changed = {
+        date: to_show[date].snapshot if date in to_show else None
+        for date in sorted({*shown, *to_show})
+        if shown.get(date) != to_show.get(date)
+    }
     withdrawn = tuple(
         old
         for old, new in zip(before.publications, after.publications, strict=True)

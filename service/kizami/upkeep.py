@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Final
 
 from kizami.catalogue import Publication
-from kizami.cleaning import Cleaning, clean, preview
+from kizami.cleaning import clean, preview
 from kizami.cli import Answer, Verb, add_corpus
 from kizami.config import Config, load_config
 from kizami.ledger import RunEntry, State
@@ -45,7 +45,8 @@ def _show_parts(done: int, total: int) -> None:
 def _verify_text(found: Verification) -> str:
     name = f"{found.snapshot} of {found.corpus}, {found.date}" if found.date else found.corpus
     if not found.faults:
-        return f"{name}: {found.parts:,} parts, {found.rows:,} rows, {found.size_bytes:,} bytes, as published"
+        parts = f"{found.parts:,} part{'' if found.parts == 1 else 's'}"
+        return f"{name}: {parts}, {found.rows:,} rows, {found.size_bytes:,} bytes, as published"
     lines = [f"{fault.key} {fault.what}" for fault in found.faults]
     return "\n".join([f"{name}: {len(lines):,} {'fault' if len(lines) == 1 else 'faults'}", *lines])
 
@@ -101,7 +102,8 @@ def _gc(parsed: argparse.Namespace) -> Answer:
     terms = Terms(dates=config.corpus(parsed.corpus).retention_dates)
     if parsed.dry_run:
         found = preview(store, parsed.corpus, terms)
-        return Answer(_gc_text(found, "would do: "), {"dry_run": True, **asdict(found)})
+        text = f"would do: {found}" if found.did_anything else str(found)
+        return Answer(text, {"dry_run": True, **asdict(found)})
     interruption = Interruption()
     entry = _entry(parsed.corpus, "gc", config)
     with interruption.watching(), undertaking(store, config.lock, entry, say=_say, sleep=interruption.sleep) as held:
@@ -110,11 +112,7 @@ def _gc(parsed: argparse.Namespace) -> Answer:
             done = clean(store, held.lease, parsed.corpus, terms)
         held.record.note(outcome=str(done))
         held.record.end(State.DONE)
-    return Answer(_gc_text(done, ""), {"dry_run": False, "run": asdict(held.record.entry), **asdict(done)})
-
-
-def _gc_text(found: Cleaning, prefix: str) -> str:
-    return f"{prefix}{found}"
+    return Answer(str(done), {"dry_run": False, "run": asdict(held.record.entry), **asdict(done)})
 
 
 def _add_gc_arguments(parser: argparse.ArgumentParser) -> None:

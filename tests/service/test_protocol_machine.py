@@ -155,7 +155,7 @@ class Machine(RuleBasedStateMachine):
 
     def survey(self, actor: Actor) -> None:
         actor.stage = "survey"
-        self.advance(actor, protocol.survey(PLACE, self.held(actor).head.catalogue))
+        self.advance(actor, protocol.survey(PLACE, self.held(actor).head))
 
     def go_on(self, actor: Actor) -> None:
         hold = self.held(actor)
@@ -422,7 +422,7 @@ class Machine(RuleBasedStateMachine):
         if hold.head.unfinished:
             run(protocol.finish(PLACE, hold.head.unfinished))
             hold = run(protocol.settle(PLACE, hold))
-        run(protocol.tidy(run(protocol.survey(PLACE, hold.head.catalogue)).strays))
+        run(protocol.tidy(run(protocol.survey(PLACE, hold.head)).strays))
         self.pointers_are_complete(strays=False)
         vanished = {layout.date_key(CORPUS, date) for date in DATES if date not in self.expected()[1]}
         while self.late:

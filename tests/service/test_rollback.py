@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from kizami import layout
+from kizami import layout, protocol
 from kizami.catalogue import State
+from kizami.conversation import perform
 from kizami.errors import DataError
 from kizami.lease import Lease
+from kizami.protocol import Place
 from kizami.stores import ObjectStore, open_store
 from support.crashing_store import CrashingStore, KilledError, killed, requests_of
 from support.memory_store import Clock, MemoryStore
@@ -183,3 +185,15 @@ def test_a_stopped_process_brings_no_withdrawn_date_back(monkeypatch: pytest.Mon
     assert shown(store) == {**BEFORE, "2026-11-24": "d"}
     with undertake(store, "run", "next-run"):
         assert shown(store) == BEFORE
+
+
+def test_a_stopped_holder_takes_no_date_for_a_stray() -> None:
+    """It took the lock when a snapshot was withdrawn and stops; others show that snapshot again; it goes on with what
+    it knew then, and leaves the pointer alone."""
+    store = filled(MemoryStore())
+    go_back(store, "b2")
+    outdated = head(store)
+    go_back(store, "c", run="rollback-2")
+    found = perform(protocol.survey(Place(CORPUS), outdated), store, lambda _: None)
+    assert (found.strays, found.unknown) == ((), ())
+    assert shown(store) == BEFORE
