@@ -13,7 +13,8 @@ from kizami.cli import READING_VERBS, Answer, Verb, add_corpus, business_date
 from kizami.cli import main as run_verb
 from kizami.config import load_config
 from kizami.errors import ConfigurationError
-from kizami_jobs.signals import Interruption
+from kizami.signals import Interruption
+from kizami.upkeep import UPKEEP_VERBS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -71,4 +72,5 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
 VERBS: Final = (
     Verb("run", "analyse a corpus on Ray and publish its snapshot: the daily job", _add_run_arguments, _run),
     *READING_VERBS,
+    *UPKEEP_VERBS,
 )

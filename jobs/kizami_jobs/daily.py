@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
-import secrets
-import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date
 from importlib.metadata import version
 
 import ray.exceptions
@@ -19,23 +16,26 @@ import ray.exceptions
 from kizami import json_form, layout
 from kizami.analysis.dictionary import ANALYSIS_VERSION, bundled_dictionary, fingerprint
 from kizami.assembly import assemble, count
-from kizami.commit import Holder, Pointer
-from kizami.config import Config, CorpusConfig, LockConfig
+from kizami.cleaning import clean
+from kizami.config import Config, CorpusConfig
 from kizami.errors import ConfigurationError, DataError, UnavailableError
 from kizami.lease import Lease
-from kizami.ledger import Ledger, RunEntry, State
-from kizami.manifest import Manifest, Provenance
+from kizami.ledger import RunEntry, State
+from kizami.manifest import Manifest, Provenance, pointer_to
 from kizami.part_builder import BuiltPart
+from kizami.pointer import Pointer
 from kizami.quarantine import to_parquet
 from kizami.readers import find_pointer, read_manifest
+from kizami.record import RunRecord, new_id, now, timestamp
+from kizami.retention import Terms
+from kizami.signals import Interruption
 from kizami.sources import SourceFile, list_files
 from kizami.stores import ObjectStore, open_store
+from kizami.undertaking import undertaking
 from kizami_jobs.building import build_parts, part_jobs, probed
 from kizami_jobs.cluster import cluster_error, connected
 from kizami_jobs.progress import Progress
 from kizami_jobs.reading import Corpus, read_corpus
-from kizami_jobs.record import RunRecord, now, timestamp
-from kizami_jobs.signals import Interruption
 from kizami_jobs.tasks import WorkerReport
 from kizami_schemas import v1
 
@@ -82,7 +82,7 @@ def run_corpus(
     day = _business_date(request, corpus, started.astimezone(config.timezone).date()).isoformat()
     store = open_store(config.store)
     entry = RunEntry(
-        run=_new_id(started),
+        run=new_id(started),
         verb="run",
         corpus=corpus.name,
         date=day,
@@ -91,16 +91,10 @@ def run_corpus(
         started_at=timestamp(started),
         versions=_versions(),
     )
-    record = RunRecord(Ledger(store, corpus.name), entry)
-    try:
-        with _lock(store, config.lock, entry, progress, interruption) as lease:
-            _bury(lease, record.ledger)
-            corpus = replace(corpus, source=corpus.source.replace("{date}", day))
-            pointer = _Run(store, lease, record, progress, interruption, request, corpus).perform(address)
-        return RunResult(record.entry, pointer, config.store)
-    except BaseException as error:
-        record.fail(error)
-        raise
+    with undertaking(store, config.lock, entry, say=progress.say, sleep=interruption.sleep) as held:
+        corpus = replace(corpus, source=corpus.source.replace("{date}", day))
+        pointer = _Run(store, held.lease, held.record, progress, interruption, request, corpus).perform(address)
+    return RunResult(held.record.entry, pointer, config.store)
 
 
 @dataclass
@@ -145,6 +139,7 @@ class _Run:
             self.record.note(snapshot=pointer.snapshot)
             self.record.end(State.UNCHANGED)
             self._clear_staging(manifest)  # its run may have died after its commit
+            self._clean()
             return pointer
         with self.record.stage("analyse"):
             parts = self._build(corpus, [file.url for file in files])
@@ -154,10 +149,11 @@ class _Run:
             manifest = self._assemble(files, parts, input_digest, quarantine)
         self._may_go_on()
         with self.record.stage("publish"):
-            pointer = self.lease.commit(_pointer(manifest))
+            pointer = self.lease.commit(pointer_to(manifest, timestamp(now())))
         self.record.note(snapshot=pointer.snapshot)
         self.record.end(State.PUBLISHED)
         self._clear_staging(manifest)
+        self._clean()
         return pointer
 
     def _may_go_on(self) -> None:
@@ -247,7 +243,7 @@ class _Run:
         """Put the parts into the snapshot's folder and write its manifest."""
         entry = self.record.entry
         moment = now()
-        snapshot = _new_id(moment)
+        snapshot = new_id(moment)
         entries = assemble(self.store, self.corpus.name, snapshot, parts)
         manifest = Manifest(
             schema=f"{v1.MAJOR}.{v1.MINOR}",
@@ -279,54 +275,21 @@ class _Run:
             versions=self.record.entry.versions,
         )
 
+    def _clean(self) -> None:
+        """Carry retention out. The run has done its work: what goes wrong here is for the next run or `kizami gc`."""
+        terms = Terms(dates=self.corpus.retention_dates, spared=frozenset({self.record.entry.date}))
+        try:
+            done = clean(self.store, self.lease, self.corpus.name, terms)
+        except Exception as error:  # whatever it is, the snapshot is published
+            self.progress.say(f"retention was not carried out, the next run tries again: {error}")
+        else:
+            if done.did_anything:
+                self.progress.say(f"retention: {done}")
+
     def _clear_staging(self, manifest: Manifest) -> None:
         """Remove what is in the snapshot now. A store that is away keeps it a while longer; nobody reads it."""
         with suppress(UnavailableError):
             self.store.delete(layout.staging_key(self.corpus.name, part.key) for part in manifest.parts)
-
-
-def _lock(
-    store: ObjectStore, timing: LockConfig, entry: RunEntry, progress: Progress, interruption: Interruption
-) -> Lease:
-    def announce(dead: Holder) -> None:
-        progress.say(f"run {dead.run} on {dead.host} died; going on from what it finished")
-
-    holder = Holder(
-        run=entry.run,
-        verb=entry.verb,
-        corpus=entry.corpus,
-        date=entry.date,
-        host=socket.gethostname(),
-        pid=os.getpid(),
-        taken_at=timestamp(now()),
-        beat_seconds=timing.beat_seconds,
-        expiry_seconds=timing.expiry_seconds,
-    )
-    return Lease.take(store, entry.corpus, holder, on_takeover=announce, sleep=interruption.sleep)
-
-
-def _bury(lease: Lease, ledger: Ledger) -> None:
-    """Close the ledger's entry of the run whose place was taken, if one was."""
-    dead, commit = lease.dead, lease.last_commit
-    if dead:
-        published = commit.snapshot if commit and commit.run == dead.run else None
-        ledger.close_dead(dead.run, timestamp(now()), published)
-
-
-def _pointer(manifest: Manifest) -> Pointer:
-    return Pointer(
-        schema=v1.MAJOR,
-        corpus=manifest.corpus,
-        snapshot=manifest.snapshot,
-        date=manifest.date,
-        path=layout.snapshot_prefix(manifest.corpus, manifest.snapshot),
-        glob=layout.snapshot_glob(manifest.corpus, manifest.snapshot),
-        manifest=layout.manifest_key(manifest.corpus, manifest.snapshot),
-        rows=manifest.counts.rows,
-        published_at=timestamp(now()),
-        fingerprint=manifest.fingerprint,
-        commit=0,
-    )
 
 
 def _business_date(request: RunRequest, corpus: CorpusConfig, today: date) -> date:
@@ -337,11 +300,6 @@ def _business_date(request: RunRequest, corpus: CorpusConfig, today: date) -> da
             "give --as-of-now to publish it under that date all the same"
         )
     return day
-
-
-def _new_id(moment: datetime) -> str:
-    """An id that sorts by time, also among runs of the same second, and cannot be guessed."""
-    return f"{moment:%Y%m%dT%H%M%S.%fZ}-{secrets.token_hex(8)}"
 
 
 def _versions() -> Mapping[str, str]:

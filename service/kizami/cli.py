@@ -176,9 +176,11 @@ def _history(parsed: argparse.Namespace) -> Answer:
 def _history_line(entry: RunEntry) -> str:
     counts = entry.counts
     exit_code = "-" if entry.exit_code is None else entry.exit_code
-    line = f"{entry.started_at}  {entry.date}  {entry.state:<11}  exit {exit_code:<3}"
+    line = f"{entry.started_at}  {entry.date}  {entry.verb:<9}  {entry.state:<11}  exit {exit_code:<3}"
     line += f"  {counts.rows:>10,} rows  {counts.texts_analysed:>10,} analysed  {counts.quarantined:>6,} quarantined"
     line += f"  {sum(entry.stage_seconds.values()):7.1f} s  {entry.run}"
+    if entry.outcome:
+        line += f"\n    {entry.outcome}"
     return f"{line}\n    {entry.error.name} at {entry.stage}: {entry.error.message}" if entry.error else line
 
 

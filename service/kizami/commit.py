@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from kizami.catalogue import NOTHING_YET, Catalogue
 from kizami.json_form import decode, encode
+from kizami.pointer import Pointer
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,23 +66,12 @@ class Holder:
 
 
 @dataclass(frozen=True, slots=True)
-class Pointer:
-    """``latest.json`` and ``dates/D.json``: what a reader needs to find a snapshot. Part of the contract."""
+class Move:
+    """Another date's pointer that a rollback moves."""
 
-    schema: int
-    corpus: str
-    snapshot: str
     date: str
-    """Business date, ISO 8601."""
-    path: str
-    """Folder of the parts, relative to the store's root; ends with ``/``."""
-    glob: str
-    manifest: str
-    rows: int
-    published_at: str
-    fingerprint: str
-    commit: int
-    """Number of the commit that published it; 0 before that."""
+    pointer: Pointer | None
+    """What it names from now on; None: the date has no pointer any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +90,8 @@ class Commit:
     """
     rollback: bool = False
     """Whether ``latest`` may move to an earlier date by it."""
+    moves: tuple[Move, ...] = ()
+    """What a rollback does to the pointers of other dates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +103,8 @@ class Head:
     request that arrives late would find its condition true again."""
     holder: Holder | None = None
     commit: Commit | None = None
+    catalogue: Catalogue = NOTHING_YET
+    """What was published so far, the last commit included."""
 
     @property
     def commits(self) -> int:
@@ -131,16 +126,11 @@ def decode_head(body: bytes, key: str) -> Head:
     return decode(Head, body, key)
 
 
-def decode_pointer(body: bytes, key: str) -> Pointer:
-    """``latest.json`` or ``dates/D.json`` as a value. Raises DataError naming the key."""
-    return decode(Pointer, body, key)
-
-
 def taken(head: Head | None, holder: Holder) -> Head:
     """The lock, free or expired, goes to ``holder``. The last commit stays."""
     if head is None:
         return Head(1, holder)
-    return Head(head.turn + 1, holder, head.commit)
+    return replace(head, turn=head.turn + 1, holder=holder)
 
 
 def beaten(head: Head) -> Head:
@@ -148,27 +138,54 @@ def beaten(head: Head) -> Head:
     return replace(head, turn=head.turn + 1, holder=_beaten(head))
 
 
-def committed(head: Head, pointer: Pointer, *, rollback: bool = False) -> Head:
+def committed(head: Head, pointer: Pointer) -> Head:
     """The holder publishes: from here on the commit is made, whatever becomes of the holder."""
-    if head.unfinished:
-        raise ValueError(f"commit {head.commits} has to be finished before the next")
-    holder = _beaten(head)
-    n = head.commits + 1
+    holder, n = _next_commit(head)
     numbered = replace(pointer, commit=n)
-    commit = Commit(n, pointer.date, pointer.snapshot, holder.run, numbered, rollback=rollback)
-    return Head(head.turn + 1, holder, commit)
+    commit = Commit(n, pointer.date, pointer.snapshot, holder.run, numbered)
+    return Head(head.turn + 1, holder, commit, head.catalogue.with_published(numbered))
+
+
+def rolled_back(head: Head, snapshot: str) -> Head:
+    """The holder makes ``latest`` name an earlier snapshot, or one that was withdrawn, and withdraws what is newer.
+
+    Raises ValueError for one that is not in the catalogue.
+    """
+    holder, n = _next_commit(head)
+    catalogue = head.catalogue.with_rolled_back(snapshot)
+    before, after = head.catalogue.shown(), catalogue.shown()
+    target = next(each.pointer for each in after.values() if each.snapshot == snapshot)
+    moves = tuple(
+        Move(date, replace(after[date].pointer, commit=n) if date in after else None)
+        for date in sorted({*before, *after} - {target.date})
+        if before.get(date) != after.get(date)
+    )
+    numbered = replace(target, commit=n)
+    commit = Commit(n, target.date, snapshot, holder.run, numbered, rollback=True, moves=moves)
+    return Head(head.turn + 1, holder, commit, catalogue)
+
+
+def recorded(head: Head, catalogue: Catalogue) -> Head:
+    """The holder changes the catalogue without a commit: what is retired, doomed, gone or adopted."""
+    return replace(head, turn=head.turn + 1, holder=_beaten(head), catalogue=catalogue)
 
 
 def settled(head: Head) -> Head:
     """Both pointers of the last commit are written."""
     if head.commit is None:
         raise ValueError("there is no commit to settle")
-    return Head(head.turn + 1, _beaten(head), replace(head.commit, settled=True))
+    return replace(head, turn=head.turn + 1, holder=_beaten(head), commit=replace(head.commit, settled=True))
 
 
 def released(head: Head) -> Head:
     """The holder gives the lock back."""
     return replace(head, turn=head.turn + 1, holder=None)
+
+
+def _next_commit(head: Head) -> tuple[Holder, int]:
+    if head.unfinished:
+        raise ValueError(f"commit {head.commits} has to be finished before the next")
+    return _beaten(head), head.commits + 1
 
 
 def _beaten(head: Head) -> Holder:
@@ -227,11 +244,14 @@ def fate_by_pointer(wanted: Commit, found: Pointer | None) -> Fate:
     """The same by the date's pointer, when later commits hide ours: each was finished before the next was made."""
     if found is None or found.commit > wanted.n:
         return Fate.UNKNOWN
-    return Fate.WON if found.commit == wanted.n and found.snapshot == wanted.snapshot else Fate.LOST
+    if found.commit < wanted.n or found.snapshot != wanted.snapshot:
+        return Fate.LOST
+    # Two may have gone back to the same snapshot at the same time; a new one is its maker's alone.
+    return Fate.UNKNOWN if wanted.rollback else Fate.WON
 
 
 def date_follows(commit: Commit, found: Pointer | None) -> bool:
-    """Whether ``dates/D.json`` is to be written: only over a smaller commit."""
+    """Whether ``dates/D.json`` is to be written or removed: only over a smaller commit."""
     return found is None or found.commit < commit.n
 
 

@@ -37,6 +37,8 @@ class CorpusConfig:
     """In the order that rows of a document take; ``list.key`` for one key of a list of structs."""
     normalisation: Normalisation = Normalisation.UNIDIC
     """Full width by default, because UniDic is written so."""
+    retention_dates: int = 14
+    """How many business dates keep their snapshot: two weeks to notice that something is wrong and go back."""
     part_bytes: int = 32 * MIB
     """Target of UTF-8 text in a part: some 12 MB of Parquet per 10 MB of text, so one file is neither tiny nor slow to
     rewrite."""
@@ -111,7 +113,11 @@ def _corpus(name: str, table: object, folder: Path) -> CorpusConfig:
         raise ConfigurationError(f"corpora.{name}: a corpus is named by a-z, 0-9, - and _, 64 at the most")
     if not isinstance(table, dict):
         raise ConfigurationError(f"corpora.{name} is not a table")
-    _refuse_unknown(table, {"source", "id", "fields", "normalisation", "part_bytes", "hang_after"}, where)
+    _refuse_unknown(
+        table,
+        {"source", "id", "fields", "normalisation", "part_bytes", "hang_after", "retention_dates"},
+        where,
+    )
     fields = _get(table, "fields", list, where)
     if not fields or not all(isinstance(item, str) and item for item in fields):
         raise ConfigurationError(f"{where}fields is not a list of column names")
@@ -123,6 +129,9 @@ def _corpus(name: str, table: object, folder: Path) -> CorpusConfig:
     part_bytes = _size(table.get("part_bytes", "32MiB"), f"{where}part_bytes")
     if not 1 <= part_bytes <= MAX_PART_BYTES:
         raise ConfigurationError(f"{where}part_bytes is not between 1B and {MAX_PART_BYTES // MIB}MiB")
+    retention_dates = table.get("retention_dates", 14)
+    if type(retention_dates) is not int or retention_dates < 1:
+        raise ConfigurationError(f"{where}retention_dates is {retention_dates!r}; write a number of dates, 1 or more")
     return CorpusConfig(
         name=name,
         source=_absolute(_get(table, "source", str, where), folder),
@@ -131,6 +140,7 @@ def _corpus(name: str, table: object, folder: Path) -> CorpusConfig:
         normalisation=Normalisation(normalisation),
         part_bytes=part_bytes,
         hang_after_seconds=_duration(table.get("hang_after", "100s"), f"{where}hang_after"),
+        retention_dates=retention_dates,
     )
 
 

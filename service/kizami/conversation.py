@@ -1,8 +1,8 @@
 """A conversation with a store, without the store: a generator that yields requests and is sent the answers.
 
-The answer to ``Get`` is a StoredObject, to ``Create`` and ``Replace`` the new etag, to ``Wait`` None; an error of the
-store is thrown in instead. So :func:`perform` runs a conversation against a real store, and a test can put a crash, a
-rival or a lost answer between any two steps.
+The answer to ``Get`` is a StoredObject, to ``ListKeys`` the keys, to ``Create`` and ``Replace`` the new etag, to
+``Remove`` and ``Wait`` None; an error of the store is thrown in instead. So :func:`perform` runs a conversation against
+a real store, and a test can put a crash, a rival or a lost answer between any two steps.
 """
 
 from __future__ import annotations
@@ -23,6 +23,13 @@ class Get:
 
 
 @dataclass(frozen=True, slots=True)
+class ListKeys:
+    """All keys that start with a prefix."""
+
+    prefix: str
+
+
+@dataclass(frozen=True, slots=True)
 class Create:
     """Write an object where none is."""
 
@@ -40,13 +47,22 @@ class Replace:
 
 
 @dataclass(frozen=True, slots=True)
+class Remove:
+    """Remove the version ``etag`` of an object."""
+
+    key: str
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
 class Wait:
     """Let time pass."""
 
     seconds: float
 
 
-Operation = Get | Create | Replace | Wait
+Operation = Get | ListKeys | Create | Replace | Remove | Wait
+Writing = Create | Replace | Remove
 Result = TypeVar("Result")
 Steps = Generator[Operation, Any, Result]
 
@@ -74,15 +90,21 @@ def perform(
             error = problem
 
 
-def execute(operation: Operation, store: ObjectStore, sleep: Callable[[float], None]) -> StoredObject | str | None:
+def execute(
+    operation: Operation, store: ObjectStore, sleep: Callable[[float], None]
+) -> StoredObject | list[str] | str | None:
     """One step of a conversation."""
     match operation:
         case Get(key):
             return store.get(key)
+        case ListKeys(prefix):
+            return [info.key for info in store.list(prefix)]
         case Create(key, body):
             return store.create(key, body)
         case Replace(key, body, etag):
             return store.replace(key, body, etag)
+        case Remove(key, etag):
+            store.remove(key, etag)
         case Wait(seconds):
             sleep(seconds)
-            return None
+    return None

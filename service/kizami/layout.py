@@ -86,9 +86,19 @@ def staging_key(corpus: str, key: str, schema: int = 1) -> str:
     return f"{staging_prefix(corpus, schema)}{_name('staging key', key)}.parquet"
 
 
+def tombstone_key(corpus: str, snapshot: str, schema: int = 1) -> str:
+    """Since when no pointer names a snapshot any more: the age of this object."""
+    return f"{corpus_prefix(corpus, schema)}tombstones/{_name('snapshot', snapshot)}.json"
+
+
+def quarantine_prefix(corpus: str, schema: int = 1) -> str:
+    """What runs could not analyse."""
+    return f"{corpus_prefix(corpus, schema)}quarantine/"
+
+
 def quarantine_key(corpus: str, run: str, schema: int = 1) -> str:
     """What a run could not analyse."""
-    return f"{corpus_prefix(corpus, schema)}quarantine/{_name('run', run)}.parquet"
+    return f"{quarantine_prefix(corpus, schema)}{_name('run', run)}.parquet"
 
 
 def runs_prefix(corpus: str, schema: int = 1) -> str:

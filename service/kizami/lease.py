@@ -12,9 +12,11 @@ from types import TracebackType
 from typing import Final, TypeVar
 
 from kizami import protocol
-from kizami.commit import Commit, Holder, Pointer
-from kizami.conversation import Get, Operation, Steps, Wait, perform
+from kizami.catalogue import Catalogue
+from kizami.commit import Commit, Holder
+from kizami.conversation import Operation, Steps, Writing, perform
 from kizami.errors import KizamiError, LockLostError
+from kizami.pointer import Pointer
 from kizami.protocol import Hold, Place
 from kizami.stores.base import ObjectStore
 
@@ -82,7 +84,7 @@ class Lease:
         lease._thread.start()
         try:
             lease._finish()
-            lease.predecessor = lease._perform(protocol.read_latest(lease._place))
+            lease.predecessor = lease.survey()
             if lease.dead:
                 on_takeover(lease.dead)
         except BaseException:
@@ -113,29 +115,70 @@ class Lease:
         if self._loss is not None:
             raise LockLostError(self._loss)
 
-    def commit(self, pointer: Pointer, *, rollback: bool = False) -> Pointer:
+    @property
+    def catalogue(self) -> Catalogue:
+        """What was published so far, and what became of it."""
+        return self._hold.head.catalogue
+
+    def commit(self, pointer: Pointer) -> Pointer:
         """Publish: commit n+1 into ``head.json``, then the date's pointer and ``latest.json``.
 
-        ``pointer.commit`` is not looked at; the pointer returned has the number. ``rollback`` lets ``latest`` move to
-        an earlier date. Raises LockLostError if nothing was published; CommitStateUnknownError if it may be, or is
-        without readers seeing it: the next holder finishes it. Any other error: nothing was published.
+        ``pointer.commit`` is not looked at; the pointer returned has the number. Raises LockLostError if nothing was
+        published; CommitStateUnknownError if it may be, or is without readers seeing it: the next holder finishes it.
+        Any other error: nothing was published.
         """
         if (pointer.corpus, pointer.schema) != (self._place.corpus, self._place.schema):
             raise ValueError(f"the pointer is for {pointer.corpus}, schema {pointer.schema}, not {self._place}")
+        return replace(pointer, commit=self._commit(lambda hold: protocol.publish(self._place, hold, pointer)))
+
+    def roll_back(self, snapshot: str) -> Pointer:
+        """Let ``latest`` name a snapshot of the catalogue, and withdraw what is newer; the new pointer is returned.
+
+        A commit like any other, with :meth:`commit`'s errors. Raises ValueError for a snapshot that is not there.
+        """
+        publication = self.catalogue.find(snapshot)
+        if publication is None:
+            raise ValueError(f"{snapshot} is no publication")
+        n = self._commit(lambda hold: protocol.roll_back(self._place, hold, snapshot))
+        return replace(publication.pointer, commit=n)
+
+    def record(self, change: Callable[[Catalogue], Catalogue]) -> Catalogue:
+        """Change the catalogue; the new one is returned. Raises LockLostError, UnavailableError.
+
+        ``change`` may be applied to its own result.
+        """
+        self._finish()
+        with self._exclusively():
+            return self._written(protocol.record(self._place, self._hold, change)).head.catalogue
+
+    def survey(self) -> Pointer | None:
+        """Bring ``dates/`` and the catalogue into agreement; return ``latest``. Raises LockLostError, UnavailableError.
+
+        Pointers of dates that show nothing are removed, unknown ones adopted. A date that has lost its pointer
+        otherwise does not get it back.
+        """
+        self.check()
+        found = self._perform(protocol.survey(self._place, self._hold.head))
+        self._perform(protocol.tidy(found.strays))
+        if found.unknown:
+            self.record(lambda catalogue: catalogue.with_adopted(found.unknown))
+        return found.latest
+
+    def _commit(self, conversation: Callable[[Hold], Steps[Hold]]) -> int:
+        """Make a commit and write its pointers; the commit's number."""
         self._finish()
         with self._exclusively():
             n = self._hold.head.commits + 1
-            found = self._written(protocol.publish(self._place, self._hold, pointer, rollback=rollback)).head.commit
-        if found is not None and found.n == n:  # else others have committed since, after they had finished ours
-            self._perform(protocol.finish(self._place, found))
-            self._finished = n
+            found = self._written(conversation(self._hold)).head.commit
         try:
+            self.check()  # who takes over finishes it; after a long stop we would bring back what was removed since
+            if found is not None and found.n == n:  # else others have committed since, after they had finished ours
+                self._perform(protocol.finish(self._place, found))
+                self._finished = n
             self._record()
         except LockLostError:
-            _log.warning(
-                "%s is published, but the lock of %s was lost after that", pointer.snapshot, self._place.corpus
-            )
-        return replace(pointer, commit=n)
+            _log.warning("commit %d of %s is made, but the lock was lost after that", n, self._place.corpus)
+        return n
 
     def release(self) -> None:
         """Stop beating and give the lock back. Never raises: a lock that cannot be given back expires."""
@@ -246,5 +289,5 @@ class Lease:
 
     def _note(self, operation: Operation) -> None:
         # A beat counts from when it was sent: the store cannot have dated it earlier than that.
-        if not isinstance(operation, Get | Wait) and operation.key == self._place.head_key:
+        if isinstance(operation, Writing) and operation.key == self._place.head_key:
             self._sent = self._clock()

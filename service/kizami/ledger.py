@@ -24,6 +24,8 @@ class State(StrEnum):
     """A snapshot was made and not published, as asked."""
     REFUSED = "refused"
     """Another run held the lock."""
+    DONE = "done"
+    """A verb other than ``run`` did what it was asked to."""
     FAILED = "failed"
     INTERRUPTED = "interrupted"
     DIED = "died"
@@ -73,6 +75,8 @@ class RunEntry:
     snapshot: str | None = None
     fingerprint: str | None = None
     counts: RunCounts = RunCounts()
+    outcome: str | None = None
+    """What a verb other than ``run`` did, in a line."""
     stage_seconds: Mapping[str, float] = field(default_factory=dict)
     """Wall clock by stage, in the order they were entered."""
     peak_worker_bytes: int | None = None

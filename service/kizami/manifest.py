@@ -6,9 +6,10 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from kizami import json_form
+from kizami import json_form, layout
 from kizami.errors import DataError
 from kizami.parts import Bounds
+from kizami.pointer import Pointer
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,24 @@ class Manifest:
     def part_of(self, doc_id: str) -> PartEntry:
         """The one part that holds ``doc_id``, if any does."""
         return self.parts[bisect_right(self.parts, doc_id, key=lambda part: part.lower) - 1]
+
+
+def pointer_to(manifest: Manifest, published_at: str) -> Pointer:
+    """The pointer that publishes a snapshot; its commit has no number yet."""
+    schema = int(manifest.schema.partition(".")[0])
+    return Pointer(
+        schema=schema,
+        corpus=manifest.corpus,
+        snapshot=manifest.snapshot,
+        date=manifest.date,
+        path=layout.snapshot_prefix(manifest.corpus, manifest.snapshot, schema),
+        glob=layout.snapshot_glob(manifest.corpus, manifest.snapshot, schema),
+        manifest=layout.manifest_key(manifest.corpus, manifest.snapshot, schema),
+        rows=manifest.counts.rows,
+        published_at=published_at,
+        fingerprint=manifest.fingerprint,
+        commit=0,
+    )
 
 
 def decode_manifest(body: bytes, key: str) -> Manifest:

@@ -6,34 +6,36 @@ pure functions of :mod:`kizami.commit`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from kizami import layout
+from kizami.catalogue import Catalogue
 from kizami.commit import (
     Commit,
     Fate,
     Head,
     Holder,
-    Pointer,
     Standing,
     beaten,
     committed,
     date_follows,
     decode_head,
-    decode_pointer,
     fate,
     fate_by_pointer,
     latest_follows,
+    recorded,
     released,
+    rolled_back,
     settled,
     standing,
     taken,
 )
-from kizami.conversation import Create, Get, Operation, Replace, Steps, Wait
+from kizami.conversation import Create, Get, ListKeys, Operation, Remove, Replace, Steps, Wait
 from kizami.errors import CommitStateUnknownError, KizamiError, LockHeldError, LockLostError, UnavailableError
 from kizami.json_form import encode
+from kizami.pointer import Pointer, decode_pointer
 from kizami.stores.base import (
     ConditionFailedError,
     ObjectMissingError,
@@ -56,6 +58,10 @@ class Place:
     def head_key(self) -> str:
         """Key of the lock."""
         return layout.head_key(self.corpus, self.schema)
+
+    def date_key(self, date: str) -> str:
+        """Key of a business date's pointer."""
+        return layout.date_key(self.corpus, date, self.schema)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +136,7 @@ def beat(place: Place, hold: Hold) -> Steps[Hold]:
         raise _lost(place, displaced.found) from None
 
 
-def publish(place: Place, hold: Hold, pointer: Pointer, *, rollback: bool = False) -> Steps[Hold]:
+def publish(place: Place, hold: Hold, pointer: Pointer) -> Steps[Hold]:
     """Make the commit: from the moment this has swapped ``head.json``, the snapshot is published.
 
     The pointers are not written yet (:func:`finish`). The Hold returned may have another holder already, if the answer
@@ -138,10 +144,22 @@ def publish(place: Place, hold: Hold, pointer: Pointer, *, rollback: bool = Fals
     the commit was not made and never will be, CommitStateUnknownError if it may have been; another error of the store
     means that it was not.
     """
+    return (yield from _commit(place, hold, pointer.snapshot, lambda head: committed(head, pointer)))
+
+
+def roll_back(place: Place, hold: Hold, snapshot: str) -> Steps[Hold]:
+    """Make the commit by which ``latest`` names an earlier snapshot and newer ones are withdrawn.
+
+    As :func:`publish` in everything else. Raises ValueError for a snapshot that is not in the catalogue.
+    """
+    return (yield from _commit(place, hold, snapshot, lambda head: rolled_back(head, snapshot)))
+
+
+def _commit(place: Place, hold: Hold, snapshot: str, make: Callable[[Head], Head]) -> Steps[Hold]:
     before = hold.head.commits
 
     def change(head: Head) -> Head:
-        return head if _is_ours(head, hold, pointer) else committed(head, pointer, rollback=rollback)
+        return head if _is_ours(head, hold, snapshot) else make(head)
 
     try:
         return (yield from _amend(place, hold, change))
@@ -149,7 +167,7 @@ def publish(place: Place, hold: Hold, pointer: Pointer, *, rollback: bool = Fals
         wanted, found = displaced.wanted, displaced.found
     except OutcomeUnknownError as error:
         raise CommitStateUnknownError(
-            f"the answer to commit {before + 1} of {place.corpus} ({pointer.snapshot}) was lost ({error}): "
+            f"the answer to commit {before + 1} of {place.corpus} ({snapshot}) was lost ({error}): "
             "the next run finds out and finishes it"
         ) from error
     verdict = fate(wanted, found)
@@ -160,16 +178,18 @@ def publish(place: Place, hold: Hold, pointer: Pointer, *, rollback: bool = Fals
     if verdict is Fate.WON:
         return Hold(found, "")
     raise CommitStateUnknownError(
-        f"others have committed to {place.corpus} since commit {before + 1} ({pointer.snapshot}) was sent: "
+        f"others have committed to {place.corpus} since commit {before + 1} ({snapshot}) was sent: "
         f"see `kizami history {place.corpus}`, and start the run again if it is not there"
     )
 
 
 def finish(place: Place, commit: Commit) -> Steps[None]:
-    """Write both pointers of a commit unless they say so already. Anyone may, any number of times."""
+    """Write all pointers of a commit unless they say so already. Whoever holds the lock may, any number of times."""
     try:
-        yield from _point(layout.date_key(place.corpus, commit.date, place.schema), commit, date_follows)
-        yield from _point(layout.latest_key(place.corpus, place.schema), commit, latest_follows)
+        yield from _point(place.date_key(commit.date), commit, commit.pointer, date_follows)
+        yield from _point(layout.latest_key(place.corpus, place.schema), commit, commit.pointer, latest_follows)
+        for move in commit.moves:
+            yield from _point(place.date_key(move.date), commit, move.pointer, date_follows)
     except KizamiError as error:
         raise CommitStateUnknownError(
             f"commit {commit.n} of {place.corpus} ({commit.snapshot}) is made, but readers may not see it yet "
@@ -178,11 +198,75 @@ def finish(place: Place, commit: Commit) -> Steps[None]:
 
 
 def settle(place: Place, hold: Hold) -> Steps[Hold]:
-    """Record that both pointers are written. Raises LockLostError; who took over finishes it again."""
+    """Record that all pointers are written. Raises LockLostError; who took over finishes it again."""
     try:
         return (yield from _amend(place, hold, settled))
     except _DisplacedError as displaced:
         raise _lost(place, displaced.found) from None
+
+
+def record(place: Place, hold: Hold, change: Callable[[Catalogue], Catalogue]) -> Steps[Hold]:
+    """Change the catalogue. ``change`` is applied to whatever catalogue is found, and may be applied to its own result.
+
+    Raises LockLostError; UnavailableError leaves open whether it was written.
+    """
+
+    def amended(head: Head) -> Head:
+        catalogue = change(head.catalogue)
+        return head if catalogue == head.catalogue else recorded(head, catalogue)
+
+    try:
+        return (yield from _amend(place, hold, amended))
+    except _DisplacedError as displaced:
+        raise _lost(place, displaced.found) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """How ``dates/`` differs from the catalogue."""
+
+    strays: tuple[tuple[str, str], ...]
+    """Key and etag of pointers that should not be there: their date shows nothing, by the catalogue."""
+    unknown: tuple[Pointer, ...]
+    """Pointers to snapshots of which the catalogue knows nothing."""
+    latest: Pointer | None
+    """``latest.json``; None before the first publication."""
+
+
+def survey(place: Place, head: Head) -> Steps[Survey]:
+    """Look through ``dates/`` and ``latest.json``: two requests where all is as it should be.
+
+    A stray is what a process left that stopped for longer than its lock lasted and then went on to finish a commit
+    whose date was taken back meanwhile. Unknown is what was published before there were catalogues. A pointer of a
+    later commit than the head's is neither: then it is the head that is out of date, and its holder has lost the lock.
+    """
+    strays: list[tuple[str, str]] = []
+    unknown: list[Pointer] = []
+    catalogue = head.catalogue
+    expected = {place.date_key(date) for date in catalogue.shown()}
+    keys: list[str] = yield ListKeys(layout.dates_prefix(place.corpus, place.schema))
+    for key in keys:
+        read = (yield from _read_pointer(key)) if key not in expected else None
+        if read is None or read[0].commit > head.commits:
+            continue
+        if catalogue.knows(read[0].snapshot):
+            strays.append((key, read[1]))
+        else:
+            unknown.append(read[0])
+    found = yield from _read_pointer(layout.latest_key(place.corpus, place.schema))
+    latest = found[0] if found else None
+    if latest and latest.commit <= head.commits and not catalogue.knows(latest.snapshot):
+        unknown.append(latest)
+    return Survey(tuple(strays), tuple(unknown), latest)
+
+
+def tidy(strays: Iterable[tuple[str, str]]) -> Steps[None]:
+    """Remove stray pointers, each unless it has changed since. Raises UnavailableError."""
+    for key, etag in strays:
+        try:
+            yield Remove(key, etag)
+        except ConditionFailedError:
+            continue  # gone, or written anew
 
 
 def release(place: Place, hold: Hold) -> Steps[None]:
@@ -191,12 +275,6 @@ def release(place: Place, hold: Hold) -> Steps[None]:
         yield from _amend(place, hold, released)
     except _DisplacedError:
         return
-
-
-def read_latest(place: Place) -> Steps[Pointer | None]:
-    """``latest.json``, or None before the first publication."""
-    found = yield from _read_pointer(layout.latest_key(place.corpus, place.schema))
-    return found[0] if found else None
 
 
 def _amend(place: Place, hold: Hold, change: Callable[[Head], Head]) -> Steps[Hold]:
@@ -231,20 +309,26 @@ def _amend(place: Place, hold: Hold, change: Callable[[Head], Head]) -> Steps[Ho
     raise OutcomeUnknownError(f"{place.head_key} can be read but not written: see to the store") from doubt
 
 
-def _is_ours(head: Head, hold: Hold, pointer: Pointer) -> bool:
+def _is_ours(head: Head, hold: Hold, snapshot: str) -> bool:
     run = hold.head.holder.run if hold.head.holder else None
-    return head.commit is not None and (head.commit.run, head.commit.snapshot) == (run, pointer.snapshot)
+    return head.commit is not None and (head.commit.run, head.commit.snapshot) == (run, snapshot)
 
 
-def _point(key: str, commit: Commit, follows: Callable[[Commit, Pointer | None], bool]) -> Steps[None]:
+def _point(
+    key: str, commit: Commit, pointer: Pointer | None, follows: Callable[[Commit, Pointer | None], bool]
+) -> Steps[None]:
     lost: OutcomeUnknownError | None = None
     for _ in range(_ATTEMPTS):
         read = yield from _read_pointer(key)
         if not follows(commit, read[0] if read else None):
             return
-        body = encode(commit.pointer)
+        if pointer is None and read is None:
+            return
         try:
-            yield Replace(key, body, read[1]) if read else Create(key, body)
+            if read is None:
+                yield Create(key, encode(pointer))
+            else:
+                yield Replace(key, encode(pointer), read[1]) if pointer else Remove(key, read[1])
         except OutcomeUnknownError as error:
             lost = error
         except ConditionFailedError:
@@ -256,7 +340,7 @@ def _point(key: str, commit: Commit, follows: Callable[[Commit, Pointer | None],
 
 def _fate_by_pointer(place: Place, commit: Commit) -> Steps[Fate]:
     try:
-        read = yield from _read_pointer(layout.date_key(place.corpus, commit.date, place.schema))
+        read = yield from _read_pointer(place.date_key(commit.date))
     except KizamiError:
         return Fate.UNKNOWN
     return fate_by_pointer(commit, read[0] if read else None)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import datetime as dt
 
 from kizami import layout
-from kizami.commit import Pointer, decode_pointer
 from kizami.errors import DataError
 from kizami.manifest import Manifest, decode_manifest
+from kizami.pointer import Pointer, decode_pointer
 from kizami.stores import ObjectMissingError, ObjectStore, open_store
 
 

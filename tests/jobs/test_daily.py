@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import time
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -15,11 +16,14 @@ import pytest
 import ray
 
 from kizami import layout
+from kizami.config import load_config
 from kizami.errors import ConfigurationError, DataError, UnavailableError
 from kizami.ledger import State
-from kizami.stores import open_store
+from kizami.stores import ObjectStore, open_store
+from kizami_jobs.daily import RunRequest, run_corpus
+from kizami_jobs.progress import Progress
 from kizami_schemas import v1
-from support.job import configuration, run
+from support.job import configuration, kizami, run
 from support.kitchen import Recipe, expected_texts, jsonl, recipes, write_jsonl
 from support.store_contents import head, ledger, published, staged
 
@@ -279,3 +283,58 @@ def test_a_first_run_on_an_empty_corpus_is_followed_by_one_with_documents(local_
     snapshot = published(run(config, day="2026-11-23").store)
     assert snapshot.texts() == expected_texts(recipes(20))
     assert len(snapshot.manifest.parts) > 1
+
+
+@pytest.fixture
+def dated(tmp_path: Path) -> Path:
+    """The configuration of a corpus with documents of four days, which keeps two dates."""
+    for day, count in (("20", 3), ("21", 4), ("22", 5), ("23", 6)):
+        write_jsonl(tmp_path / f"2026-11-{day}" / "a.jsonl", recipes(count))
+    return configuration(tmp_path, store="./store", source="./{date}", more="retention_dates = 2\n")
+
+
+def test_a_withdrawn_date_is_made_anew(local_ray: int, dated: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """After a rollback the same input is not "nothing to do" any more: the rerun makes another snapshot."""
+    before = run(dated, day="2026-11-22")
+    withdrawn = run(dated, day=DAY)
+    assert kizami(capsys, "rollback", "recipes", before.pointer.snapshot, "--config", dated)[0] == 0
+    assert published(before.store).pointer.snapshot == before.pointer.snapshot
+    again = run(dated, day=DAY)
+    assert again.entry.state is State.PUBLISHED
+    assert again.pointer.snapshot != withdrawn.pointer.snapshot
+    assert published(before.store).pointer == published(before.store, date=DAY).pointer == again.pointer
+    assert published(before.store).rows().num_rows == withdrawn.pointer.rows
+
+
+def test_every_run_carries_retention_out(local_ray: int, dated: Path) -> None:
+    """Dates beyond the configured number lose their pointer; one just filled in keeps it until the next run."""
+    runs = [run(dated, day=f"2026-11-{day}") for day in (21, 22, 23)]
+    store = open_store(runs[0].store)
+    assert _dates(store) == ["2026-11-22", "2026-11-23"]
+    assert list(store.list(runs[0].pointer.path))
+    run(dated, day="2026-11-20")
+    assert _dates(store) == ["2026-11-20", "2026-11-22", "2026-11-23"]
+    assert run(dated, day=DAY).entry.state is State.UNCHANGED
+    assert _dates(store) == ["2026-11-22", "2026-11-23"]
+    assert published(runs[0].store).pointer == runs[2].pointer
+
+
+def _dates(store: ObjectStore) -> list[str]:
+    prefix = layout.dates_prefix("recipes")
+    return [info.key.removeprefix(prefix).removesuffix(".json") for info in store.list(prefix)]
+
+
+def test_retention_that_fails_does_not_fail_the_run(
+    local_ray: int, dated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The snapshot is published, the ledger says so, and a line on stderr tells what was not done."""
+
+    def away(*_: object) -> None:
+        raise UnavailableError("the store is away")
+
+    monkeypatch.setattr("kizami_jobs.daily.clean", away)
+    said = io.StringIO()
+    result = run_corpus(load_config(dated), RunRequest("recipes", date.fromisoformat(DAY)), Progress(said))
+    assert result.entry == ledger(result.store)[0]
+    assert (result.entry.state, result.entry.exit_code) == (State.PUBLISHED, 0)
+    assert "retention was not carried out, the next run tries again: the store is away" in said.getvalue()

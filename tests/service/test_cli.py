@@ -216,11 +216,11 @@ def test_history_is_a_line_a_run(ledger: tuple[str, list[RunEntry]], capsys: pyt
     lines = capsys.readouterr().out.splitlines()
     counts = "       1,234 rows          12 analysed       1 quarantined      3.8 s"
     assert lines == [
-        f"2026-11-23T05:00:00Z  2026-11-23  started      exit -  {counts}  20261123T050000Z-d",
-        f"2026-11-23T05:00:00Z  2026-11-23  failed       exit 69 {counts}  20261122T050000Z-c",
+        f"2026-11-23T05:00:00Z  2026-11-23  run        started      exit -  {counts}  20261123T050000Z-d",
+        f"2026-11-23T05:00:00Z  2026-11-23  run        failed       exit 69 {counts}  20261122T050000Z-c",
         "    UnavailableError at publish: 不在",
-        f"2026-11-23T05:00:00Z  2026-11-23  died         exit -  {counts}  20261121T050000Z-b",
-        f"2026-11-23T05:00:00Z  2026-11-23  published    exit 0  {counts}  20261120T050000Z-a",
+        f"2026-11-23T05:00:00Z  2026-11-23  run        died         exit -  {counts}  20261121T050000Z-b",
+        f"2026-11-23T05:00:00Z  2026-11-23  run        published    exit 0  {counts}  20261120T050000Z-a",
     ]
     assert main(["history", CORPUS, "--config", config, "--limit", "1"]) == 0
     assert capsys.readouterr().out.splitlines() == lines[:1]

@@ -9,6 +9,7 @@ import pytest
 
 from kizami import commit as c
 from kizami.errors import DataError
+from kizami.pointer import Pointer
 from support.publishing import holder, pointer
 
 A = holder("run-a")
@@ -105,9 +106,37 @@ def test_the_fate_of_a_commit_whose_answer_was_lost() -> None:
         (pointer("newer", commit=3), c.Fate.UNKNOWN),
     ],
 )
-def test_a_hidden_commit_is_known_by_its_dates_pointer(found: c.Pointer | None, expected: c.Fate) -> None:
+def test_a_hidden_commit_is_known_by_its_dates_pointer(found: Pointer | None, expected: c.Fate) -> None:
     """Each commit was finished before the next, so the date's pointer tells unless it has moved on."""
     assert c.fate_by_pointer(c.Commit(2, "2026-11-23", "s2", "run-a", pointer("s2", commit=2)), found) is expected
+
+
+def test_a_hidden_rollback_is_never_known_to_have_been_ours() -> None:
+    """Somebody else may have gone back to the same snapshot by a commit of the same number."""
+    wanted = c.Commit(2, "2026-11-23", "s2", "run-a", pointer("s2", commit=2), rollback=True)
+    assert c.fate_by_pointer(wanted, pointer("s2", commit=2)) is c.Fate.UNKNOWN
+    assert c.fate_by_pointer(wanted, pointer("other", commit=2)) is c.Fate.LOST
+
+
+def test_a_rollback_is_a_commit_with_all_it_takes_to_finish_it() -> None:
+    """The target's pointer by the new number, and for each other date that changes its new pointer or None."""
+    head = c.taken(None, A)
+    for number, (snapshot, day) in enumerate((("a", "21"), ("b", "22"), ("b2", "22"), ("c", "23")), 1):
+        head = c.settled(c.committed(head, pointer(snapshot, date=f"2026-11-{day}")))
+        assert head.commits == number
+    made = c.rolled_back(head, "a").commit
+    assert made is not None
+    assert (made.n, made.rollback, made.pointer) == (5, True, pointer("a", date="2026-11-21", commit=5))
+    assert made.moves == (c.Move("2026-11-22", None), c.Move("2026-11-23", None))
+    made = c.rolled_back(head, "b").commit
+    assert made is not None
+    assert (made.date, made.moves) == ("2026-11-22", (c.Move("2026-11-23", None),))
+    after = c.rolled_back(head, "b")
+    assert c.decode_head(after.encode(), "k") == after
+    with pytest.raises(ValueError, match="finished"):
+        c.rolled_back(after, "a")
+    with pytest.raises(ValueError, match="no publication"):
+        c.rolled_back(head, "d")
 
 
 @pytest.mark.parametrize(

@@ -36,12 +36,13 @@ def test_defaults_are_the_contracts(tmp_path: Path) -> None:
     assert (corpus.name, corpus.id_column, corpus.fields) == ("recipes", "recipe_id", ("title", "ingredients.name"))
     assert (corpus.normalisation, corpus.part_bytes) == (Normalisation.UNIDIC, 32 << 20)
     assert corpus.hang_after_seconds == 100
+    assert corpus.retention_dates == 14
 
 
 def test_every_key_is_read(tmp_path: Path) -> None:
     """Nothing that is written there is passed over."""
     lock = '[lock]\nbeat = "0.5s"\nexpiry = "1.5 m"\n'
-    extra = 'normalisation = "none"\npart_bytes = "8 MiB"\nhang_after = "5m"\n'
+    extra = 'normalisation = "none"\npart_bytes = "8 MiB"\nhang_after = "5m"\nretention_dates = 90\n'
     text = 'store = "s3://ml-shared/tokens/"\ntimezone = "Europe/Berlin"\n' + lock + CORPUS + extra
     config = load_config(write(tmp_path, text))
     assert (config.store, config.timezone.key) == ("s3://ml-shared/tokens", "Europe/Berlin")
@@ -49,6 +50,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     assert config.corpus("recipes").normalisation is Normalisation.NONE
     assert config.corpus("recipes").part_bytes == 8 << 20
     assert config.corpus("recipes").hang_after_seconds == 300
+    assert config.corpus("recipes").retention_dates == 90
 
 
 @pytest.mark.parametrize(
@@ -119,6 +121,12 @@ FAULTS = {
     "size is nothing": (STORE + CORPUS + 'part_bytes = "0B"', "part_bytes is not between 1B and 496MiB"),
     "size is too much": (STORE + CORPUS + 'part_bytes = "497MiB"', "part_bytes is not between 1B and 496MiB"),
     "hang without a unit": (STORE + CORPUS + "hang_after = 100", "corpora.recipes.hang_after is 100; write a duration"),
+    "dates as a string": (
+        STORE + CORPUS + 'retention_dates = "14"',
+        "retention_dates is '14'; write a number of dates",
+    ),
+    "no dates": (STORE + CORPUS + "retention_dates = 0", "corpora.recipes.retention_dates is 0; write a number"),
+    "dates are a flag": (STORE + CORPUS + "retention_dates = true", "retention_dates is True; write a number of dates"),
     "lock is a string": (STORE + 'lock = "no"' + CORPUS, "lock is not a table"),
     "duration without a unit": (STORE + "[lock]\nbeat = 15" + CORPUS, "lock.beat is 15; write a duration like 90s"),
     "duration of nothing": (STORE + '[lock]\nbeat = "0s"' + CORPUS, "lock.beat is '0s'; write a duration"),

@@ -28,6 +28,7 @@ from kizami.errors import ConfigurationError
         (layout.staging_key("recipes", "0f3a"), "v1/recipes/staging/0f3a.parquet"),
         (layout.quarantine_key("recipes", "R"), "v1/recipes/quarantine/R.parquet"),
         (layout.runs_prefix("recipes"), "v1/recipes/runs/"),
+        (layout.tombstone_key("recipes", "S"), "v1/recipes/tombstones/S.json"),
         (layout.run_key("recipes", "R"), "v1/recipes/runs/R.json"),
         (layout.head_key("recipes", 2), "v2/recipes/head.json"),
     ],

@@ -123,7 +123,8 @@ def test_of_racing_processes_exactly_one_wins(tmp_path: Path) -> None:
         "lease.check()\n"
     )
     command = [sys.executable, "-c", program, str(tmp_path / "store")]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}  # for `support`
+    folders = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]  # the first for `support`
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, folders))}
     processes = [subprocess.Popen([*command, f"run-{number}"], env=environment) for number in range(3)]
     assert sorted(process.wait(60) for process in processes) == [0, 75, 75]
 
@@ -280,8 +281,11 @@ def test_rollback_moves_latest_to_an_earlier_date(memory: MemoryStore) -> None:
     with take(memory, "run-1") as lease:
         lease.commit(pointer("old", date="2026-11-01"))
         lease.commit(pointer("new"))
-        lease.commit(pointer("old", date="2026-11-01"), rollback=True)
+        assert lease.roll_back("old") == pointer("old", date="2026-11-01", commit=3)
+        assert lease.settled
     assert read(memory, LATEST) == pointer("old", date="2026-11-01", commit=3)
+    assert read(memory, layout.date_key(CORPUS, "2026-11-01")).commit == 3
+    assert layout.date_key(CORPUS, "2026-11-23") not in memory.objects
 
 
 def test_a_failing_takeover_gives_the_lock_back(memory: MemoryStore) -> None:

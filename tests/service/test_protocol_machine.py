@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from kizami import layout, protocol
-from kizami.commit import Commit, Head, Holder, LockTiming, Pointer, decode_head, decode_pointer
-from kizami.conversation import Create, Get, Operation, Replace, Steps, Wait, execute, perform
+from kizami.commit import Commit, Head, Holder, LockTiming, decode_head
+from kizami.conversation import Create, Get, ListKeys, Operation, Remove, Replace, Steps, Wait, execute, perform
 from kizami.errors import CommitStateUnknownError, KizamiError, LockHeldError, LockLostError, UnavailableError
+from kizami.pointer import Pointer, decode_pointer
 from kizami.protocol import Hold, Place
 from kizami.stores.base import ConditionFailedError, ObjectMissingError, OutcomeUnknownError
 from support.memory_store import MemoryStore
@@ -30,8 +31,12 @@ PLANS = (
     ("beat", "publish", "release"),
     ("publish", "beat", "beat", "release"),
     ("beat", "beat", "release"),
+    ("roll back", "release"),
+    ("beat", "roll back", "beat", "release"),
 )
+PUBLISHING, ROLLING_BACK = PLANS[0], PLANS[4]
 INDICES = st.integers(0, ACTORS - 1)
+CHOICES = st.integers(0, 5)
 
 
 @dataclass
@@ -41,9 +46,10 @@ class Actor:
     run: str
     holder: Holder
     pointer: Pointer
-    rollback: bool
+    choice: int
+    """Which of the publications it finds it would roll back to."""
     plan: list[str]
-    """What to do with the lock once taken: beats, a publication, the release; a crash is not planned."""
+    """What to do with the lock once taken: beats, a commit, the release; a crash is not planned."""
     stage: str = "take"
     steps: Steps[Any] | None = None
     operation: Operation | None = None
@@ -60,7 +66,8 @@ class World:
 
     now: float = 0.0
     heads: list[Head] = field(default_factory=list)
-    pointers: dict[str, list[Pointer]] = field(default_factory=dict)
+    pointers: dict[str, list[list[Pointer]]] = field(default_factory=dict)
+    """Of each key, for each of its lives: every version from its creation to its removal."""
 
 
 class Machine(RuleBasedStateMachine):
@@ -78,13 +85,13 @@ class Machine(RuleBasedStateMachine):
     @initialize(dates=st.lists(st.sampled_from(DATES), min_size=ACTORS, max_size=ACTORS))
     def begin(self, dates: list[str]) -> None:
         for date in dates:
-            self.actors.append(self.newcomer(date, PLANS[0], rollback=False))
+            self.actors.append(self.newcomer(date, PUBLISHING))
 
-    def newcomer(self, date: str, plan: tuple[str, ...], *, rollback: bool) -> Actor:
+    def newcomer(self, date: str, plan: tuple[str, ...], choice: int = 0) -> Actor:
         self.runs += 1
         run = f"run-{self.runs}"
         wanted = pointer(f"snapshot-{self.runs}", date=date)
-        actor = Actor(run, holder(run, timing=TIMING, date=date), wanted, rollback, list(plan))
+        actor = Actor(run, holder(run, timing=TIMING, date=date), wanted, choice, list(plan))
         self.advance(actor, protocol.take(PLACE, actor.holder))
         return actor
 
@@ -112,10 +119,19 @@ class Machine(RuleBasedStateMachine):
             case "finish old" | "finish own":
                 actor.stage = actor.stage.replace("finish", "settle")
                 self.advance(actor, protocol.settle(PLACE, self.held(actor)))
-            case "settle old" | "beat":
+            case "settle old":
+                actor.hold = result
+                self.survey(actor)
+            case "survey":
+                assert not result.unknown
+                actor.stage = "tidy"
+                self.advance(actor, protocol.tidy(result.strays))
+            case "tidy":
+                self.go_on(actor)
+            case "beat":
                 actor.hold = result
                 self.go_on(actor)
-            case "publish":
+            case "publish" | "roll back":
                 actor.belief = "published"
                 if not actor.holder.is_same(result.head.holder):
                     actor.ended = True
@@ -135,7 +151,11 @@ class Machine(RuleBasedStateMachine):
             actor.stage = "finish old"
             self.advance(actor, protocol.finish(PLACE, unfinished))
         else:
-            self.go_on(actor)
+            self.survey(actor)
+
+    def survey(self, actor: Actor) -> None:
+        actor.stage = "survey"
+        self.advance(actor, protocol.survey(PLACE, self.held(actor).head))
 
     def go_on(self, actor: Actor) -> None:
         hold = self.held(actor)
@@ -145,13 +165,19 @@ class Machine(RuleBasedStateMachine):
             case "beat":
                 self.advance(actor, protocol.beat(PLACE, hold))
             case "publish":
-                self.advance(actor, protocol.publish(PLACE, hold, actor.pointer, rollback=actor.rollback))
+                self.advance(actor, protocol.publish(PLACE, hold, actor.pointer))
+            case "roll back":
+                if not (found := hold.head.catalogue.publications):
+                    self.go_on(actor)
+                    return
+                target = found[actor.choice % len(found)].snapshot
+                self.advance(actor, protocol.roll_back(PLACE, hold, target))
             case "release":
                 self.advance(actor, protocol.release(PLACE, hold))
 
     def failed(self, actor: Actor, error: Exception) -> None:
         assert isinstance(error, KizamiError), error
-        if actor.stage == "publish":
+        if actor.stage in {"publish", "roll back"}:
             actor.belief = "unknown" if isinstance(error, CommitStateUnknownError) else "not published"
         if actor.stage == "beat" and not isinstance(error, LockLostError):
             self.go_on(actor)  # tolerated: the next request finds out
@@ -173,7 +199,10 @@ class Machine(RuleBasedStateMachine):
                 self.world.heads.append(decode_head(operation.body, operation.key))
             else:
                 made = decode_pointer(operation.body, operation.key)
-                self.world.pointers.setdefault(operation.key, []).append(made)
+                lives = self.world.pointers.setdefault(operation.key, [])
+                if isinstance(operation, Create):
+                    lives.append([])
+                lives[-1].append(made)
         return result
 
     def answer(self, actor: Actor, outcome: str) -> None:
@@ -183,7 +212,7 @@ class Machine(RuleBasedStateMachine):
         error: Exception | None = None
         value: Any = None
         try:
-            if isinstance(operation, Get | Wait) and outcome != "done":
+            if isinstance(operation, Get | ListKeys | Wait) and outcome != "done":
                 raise UnavailableError("away")
             match outcome:
                 case "never":
@@ -238,44 +267,48 @@ class Machine(RuleBasedStateMachine):
             self.world.now += 100.0
 
     @precondition(lambda self: any(actor.ended for actor in self.actors))
-    @rule(date=st.sampled_from(DATES), plan=st.sampled_from(PLANS), rollback=st.sampled_from([False, False, True]))
-    def begin_another(self, date: str, plan: tuple[str, ...], rollback: bool) -> None:
+    @rule(date=st.sampled_from(DATES), plan=st.sampled_from(PLANS), choice=CHOICES)
+    def begin_another(self, date: str, plan: tuple[str, ...], choice: int) -> None:
         """A new process comes in the place of one that has ended."""
         index = next(index for index, actor in enumerate(self.actors) if actor.ended)
         self.past.append(self.actors[index])
-        self.actors[index] = self.newcomer(date, plan, rollback=rollback)
+        self.actors[index] = self.newcomer(date, plan, choice)
 
     @rule(
         date=st.sampled_from(DATES),
         count=st.sampled_from([3, 5, 30, 30]),
-        rollback=st.sampled_from([False, False, True]),
+        plan=st.sampled_from([PUBLISHING, PUBLISHING, ROLLING_BACK]),
+        choice=CHOICES,
     )
-    def overtake(self, date: str, count: int, rollback: bool) -> None:
+    def overtake(self, date: str, count: int, plan: tuple[str, ...], choice: int) -> None:
         """All others pause past the expiry, and a rival does its work meanwhile, or begins it and dies."""
-        self.overtaken(date, count, rollback=rollback)
+        self.overtaken(date, count, plan, choice)
 
     @precondition(lambda self: self.waiting)
     @rule(
         index=INDICES,
         outcome=st.sampled_from(["done", "never", "late", "answer lost", "twice"]),
-        rivals=st.lists(st.tuples(st.sampled_from(DATES), st.sampled_from([2, 30])), max_size=2),
+        rivals=st.lists(
+            st.tuples(st.sampled_from(DATES), st.sampled_from([2, 30]), st.sampled_from([PUBLISHING, ROLLING_BACK])),
+            max_size=2,
+        ),
     )
-    def doubt(self, index: int, outcome: str, rivals: list[tuple[str, int]]) -> None:
+    def doubt(self, index: int, outcome: str, rivals: list[tuple[str, int, tuple[str, ...]]]) -> None:
         """A run's commit is answered well or badly, and before it can find out, others have come and gone."""
         actor = self.waiting[index % len(self.waiting)]
         for _ in range(30):
-            if actor.operation is None or actor.stage == "publish":
+            if actor.operation is None or actor.stage in {"publish", "roll back"}:
                 break
             self.answer(actor, "done")
         if actor.operation is None:
             return
         self.answer(actor, outcome)
-        for date, count in rivals:
-            self.overtaken(date, count, rollback=False)
+        for date, count, plan in rivals:
+            self.overtaken(date, count, plan, choice=0)
 
-    def overtaken(self, date: str, count: int, *, rollback: bool) -> None:
+    def overtaken(self, date: str, count: int, plan: tuple[str, ...], choice: int) -> None:
         self.world.now += 100.0
-        rival = self.newcomer(date, PLANS[0], rollback=rollback)
+        rival = self.newcomer(date, plan, choice)
         for _ in range(count):
             if rival.operation is None:
                 break
@@ -307,15 +340,17 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def pointers_name_commits_that_were_made(self) -> None:
         made = {commit.n: commit for commit in self.chain}
-        for key, versions in self.world.pointers.items():
-            numbers = [version.commit for version in versions]
-            assert numbers == sorted(set(numbers)), key
-            for version in versions:
-                assert version == made[version.commit].pointer
+        for key, lives in self.world.pointers.items():
+            for versions in lives:
+                numbers = [version.commit for version in versions]
+                assert numbers == sorted(set(numbers)), key
+                for version in versions:
+                    commit = made[version.commit]
+                    assert version in {commit.pointer, *(move.pointer for move in commit.moves)}
 
     @invariant()
     def latest_never_goes_to_an_earlier_date(self) -> None:
-        versions = self.world.pointers.get(layout.latest_key(CORPUS), [])
+        versions = self.world.pointers.get(layout.latest_key(CORPUS), [[]])[0]
         made = {commit.n: commit for commit in self.chain}
         for before, after in pairwise(versions):
             assert before.date <= after.date or made[after.commit].rollback
@@ -334,21 +369,46 @@ class Machine(RuleBasedStateMachine):
         if self.world.heads[-1] == hold.head:
             self.pointers_are_complete()
 
-    def pointers_are_complete(self) -> None:
-        made = self.chain
-        if not made:
-            return
-        last_of_date = {commit.date: commit for commit in made}
-        for date, commit in last_of_date.items():
-            body, _ = self.store.objects[layout.date_key(CORPUS, date)]
-            assert decode_pointer(body, date) == commit.pointer
-        latest: Commit | None = None
-        for commit in made:
-            if latest is None or commit.rollback or latest.date <= commit.date:
-                latest = commit
-        assert latest is not None
-        body, _ = self.store.objects[layout.latest_key(CORPUS)]
-        assert decode_pointer(body, "latest") == latest.pointer
+    def pointers_are_complete(self, *, strays: bool = True) -> None:
+        """Every pointer is as the commits say; ``strays``: one of a vanished date may have been brought back."""
+        latest, dates = self.expected()
+        assert self.read(layout.latest_key(CORPUS)) == latest
+        for date in DATES:
+            found, expected = self.read(layout.date_key(CORPUS, date)), dates.get(date)
+            if expected is not None or not strays:
+                assert found == expected
+
+    def read(self, key: str) -> Pointer | None:
+        return decode_pointer(self.store.objects[key][0], key) if key in self.store.objects else None
+
+    def expected(self) -> tuple[Pointer | None, dict[str, Pointer]]:
+        """``latest`` and the dates' pointers, told from the commits alone."""
+        latest: Pointer | None = None
+        dates: dict[str, Pointer] = {}
+        first: dict[str, Pointer] = {}
+        alive: list[str] = []
+        for commit in self.chain:
+            if not commit.rollback:
+                first[commit.snapshot] = dates[commit.date] = commit.pointer
+                alive.append(commit.snapshot)
+                latest = commit.pointer if latest is None or latest.date <= commit.date else latest
+                continue
+            target = first[commit.snapshot]
+            before = _newest(alive, first)
+            alive = [
+                each
+                for each in first
+                if each == commit.snapshot
+                or (each in alive and first[each].commit < target.commit and first[each].date <= target.date)
+            ]
+            after = _newest(alive, first)
+            for date in {*before, *after}:
+                if date not in after:
+                    del dates[date]
+                elif before.get(date) != after[date] or date == target.date:
+                    dates[date] = replace(first[after[date]], commit=commit.n)
+            latest = replace(target, commit=commit.n)
+        return latest, dates
 
     def teardown(self) -> None:
         """Whatever happened, the next run takes the lock, leaves the pointers complete, and publishes."""
@@ -362,15 +422,24 @@ class Machine(RuleBasedStateMachine):
         if hold.head.unfinished:
             run(protocol.finish(PLACE, hold.head.unfinished))
             hold = run(protocol.settle(PLACE, hold))
-        self.pointers_are_complete()
+        run(protocol.tidy(run(protocol.survey(PLACE, hold.head)).strays))
+        self.pointers_are_complete(strays=False)
+        vanished = {layout.date_key(CORPUS, date) for date in DATES if date not in self.expected()[1]}
         while self.late:
+            operation = self.late.pop(0)
             try:
-                self.carry_out(self.late.pop(0))
+                self.carry_out(operation)
             except (ConditionFailedError, ObjectMissingError):
                 continue
-            raise AssertionError("a late request was carried out after a new holder had begun")
+            if not (isinstance(operation, Create | Remove) and operation.key in vanished):
+                raise AssertionError("a late request was carried out after a new holder had begun")
         hold = run(protocol.publish(PLACE, hold, pointer("last", date=DATES[-1])))
         assert hold.head.commits == len(self.chain) + 1
+
+
+def _newest(alive: list[str], first: dict[str, Pointer]) -> dict[str, str]:
+    """The newest of these snapshots by date."""
+    return {first[each].date: each for each in sorted(alive, key=lambda each: first[each].commit)}
 
 
 def _same(one: Commit, other: Commit) -> bool:

@@ -11,6 +11,16 @@ from kizami.stores.base import ConditionFailedError, ObjectInfo, ObjectMissingEr
 from kizami.stores.keys import checked_key
 
 
+class Clock:
+    """Seconds that pass when told to."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 class MemoryStore:
     """An ObjectStore whose objects are values of a dict: key to (body, time of writing)."""
 
@@ -52,14 +62,23 @@ class MemoryStore:
 
     def list(self, prefix: str) -> Iterable[ObjectInfo]:
         with self._mutex:
+            now = self._clock()
             return [
-                ObjectInfo(key, len(self.objects[key][0])) for key in sorted(self.objects) if key.startswith(prefix)
+                ObjectInfo(key, len(body), now - written)
+                for key, (body, written) in sorted(self.objects.items())
+                if key.startswith(prefix)
             ]
 
     def delete(self, keys: Iterable[str]) -> None:
         with self._mutex:
             for key in keys:
                 self.objects.pop(key, None)
+
+    def remove(self, key: str, etag: str) -> None:
+        with self._mutex:
+            if key not in self.objects or _etag(self.objects[key][0]) != etag:
+                raise ConditionFailedError(key)
+            del self.objects[key]
 
     def _write(self, key: str, body: bytes) -> str:
         self.objects[checked_key(key)] = (body, self._clock())

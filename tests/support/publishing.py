@@ -7,9 +7,10 @@ import time
 import pytest
 
 from kizami import layout
-from kizami.commit import Head, Holder, LockTiming, Pointer, decode_head, decode_pointer
+from kizami.commit import Head, Holder, LockTiming, decode_head
 from kizami.errors import LockHeldError
 from kizami.lease import Lease
+from kizami.pointer import Pointer, decode_pointer
 from kizami.stores import ObjectStore
 
 CORPUS = "recipes"

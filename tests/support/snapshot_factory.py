@@ -14,9 +14,9 @@ from kizami import json_form, layout
 from kizami.analysis.analyser import process_analyser
 from kizami.analysis.dictionary import ANALYSIS_VERSION, bundled_dictionary, fingerprint
 from kizami.analysis.shown import Normalisation
-from kizami.commit import Holder, Pointer
+from kizami.commit import Holder
 from kizami.lease import Lease
-from kizami.manifest import Counts, Manifest, PartEntry, Provenance
+from kizami.manifest import Counts, Manifest, PartEntry, Provenance, pointer_to
 from kizami.part_builder import BuiltPart, PartJob, build_part
 from kizami.parts import cut_bounds, split
 from kizami.stores import ObjectStore, open_store
@@ -95,7 +95,7 @@ def publish_snapshot(store_url: str, recipe: Recipe) -> Manifest:
             folder = layout.snapshot_prefix(recipe.corpus, recipe.snapshot)
             store.copy(layout.staging_key(recipe.corpus, part.key), folder + part.name)
         store.put(layout.manifest_key(recipe.corpus, recipe.snapshot), json_form.encode(manifest))
-        lease.commit(_pointer(manifest))
+        lease.commit(pointer_to(manifest, manifest.created_at))
     return manifest
 
 
@@ -168,20 +168,4 @@ def _entry(part: BuiltPart) -> PartEntry:
         unknown_tokens=part.report.unknown_tokens,
         size_bytes=part.report.size_bytes,
         sha256=part.report.sha256,
-    )
-
-
-def _pointer(manifest: Manifest) -> Pointer:
-    return Pointer(
-        schema=v1.MAJOR,
-        corpus=manifest.corpus,
-        snapshot=manifest.snapshot,
-        date=manifest.date,
-        path=layout.snapshot_prefix(manifest.corpus, manifest.snapshot),
-        glob=layout.snapshot_glob(manifest.corpus, manifest.snapshot),
-        manifest=layout.manifest_key(manifest.corpus, manifest.snapshot),
-        rows=manifest.counts.rows,
-        published_at=manifest.created_at,
-        fingerprint=manifest.fingerprint,
-        commit=0,
     )

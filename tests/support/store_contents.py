@@ -10,9 +10,10 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from kizami import layout
-from kizami.commit import Head, Pointer, decode_head
+from kizami.commit import Head, decode_head
 from kizami.ledger import Ledger, RunEntry
 from kizami.manifest import Manifest
+from kizami.pointer import Pointer
 from kizami.readers import read_manifest, read_pointer
 from kizami.stores import open_store
 from support.kitchen import TextRow

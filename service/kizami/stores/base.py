@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -48,6 +48,8 @@ class ObjectInfo:
 
     key: str
     size_bytes: int
+    age_seconds: float = field(compare=False)
+    """As that of a StoredObject; two lines of different moments are equal all the same."""
 
 
 class ObjectStore(Protocol):
@@ -88,3 +90,6 @@ class ObjectStore(Protocol):
 
     def delete(self, keys: Iterable[str]) -> None:
         """Remove objects in as few requests as the store allows; a key that is not there is no error."""
+
+    def remove(self, key: str, etag: str) -> None:
+        """Remove the version ``etag`` of an object. Raises ConditionFailedError, also where none is."""

@@ -139,6 +139,7 @@ class LocalStore:
         found: list[ObjectInfo] = []
         with self._explained(start):
             self._require_mounted()
+            now = self._now()
             for parent, folders, names in os.walk(start, onerror=_raise_unless_gone):
                 if Path(parent) == self._root and TEMPORARY in folders:
                     folders.remove(TEMPORARY)
@@ -147,7 +148,8 @@ class LocalStore:
                     key = path.relative_to(self._root).as_posix()
                     if key.startswith(prefix):
                         with suppress(FileNotFoundError):  # deleted since
-                            found.append(ObjectInfo(key, path.stat().st_size))
+                            status = path.stat()
+                            found.append(ObjectInfo(key, status.st_size, max(0.0, now - status.st_mtime)))
         return sorted(found, key=lambda info: info.key)
 
     def delete(self, keys: Iterable[str]) -> None:
@@ -155,15 +157,31 @@ class LocalStore:
         for key in keys:
             path = self._path(key)
             with self._explained(path), self._locked():
-                with suppress(FileNotFoundError, NotADirectoryError):
-                    path.unlink()
-                for folder in path.parents:
-                    if folder == self._root:
-                        break
-                    try:
-                        folder.rmdir()
-                    except OSError:  # not empty, or not there
-                        break
+                self._unlink(path)
+
+    def remove(self, key: str, etag: str) -> None:
+        """Remove the version ``etag`` of an object. Raises ConditionFailedError, also where none is."""
+        path = self._path(key)
+        with self._explained(path), self._locked():
+            try:
+                found = path.read_bytes()
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                raise ConditionFailedError(key) from None
+            if etag_of(found) != etag:
+                raise ConditionFailedError(key)
+            self._unlink(path)
+
+    def _unlink(self, path: Path) -> None:
+        """Remove a file, and the folders that become empty by it. Only under the lock."""
+        with suppress(FileNotFoundError, NotADirectoryError):
+            path.unlink()
+        for folder in path.parents:
+            if folder == self._root:
+                break
+            try:
+                folder.rmdir()
+            except OSError:  # not empty, or not there
+                break
 
     def _path(self, key: str) -> Path:
         return self._root / checked_key(key)

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -33,7 +34,7 @@ from kizami.stores.s3_errors import S3_ERRORS, explanation, is_conflict
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef, ObjectIdentifierTypeDef
+    from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef, ObjectIdentifierTypeDef, ResponseMetadataTypeDef
 
 _DELETE_LIMIT: Final = 1000
 """Keys that S3 takes in one DeleteObjects."""
@@ -89,11 +90,7 @@ class S3Store:
 
         def consume(answer: GetObjectOutputTypeDef) -> StoredObject:
             body = answer["Body"].read()
-            date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
-            if date is None:
-                raise UnavailableError(f"{self._url}: the store sends no Date header: use a server that does")
-            age = (parsedate_to_datetime(date) - answer["LastModified"]).total_seconds()
-            return StoredObject(body, answer["ETag"], max(0.0, age))
+            return StoredObject(body, answer["ETag"], self._age(answer["ResponseMetadata"], answer["LastModified"]))
 
         return self._read(key, consume)
 
@@ -152,7 +149,11 @@ class S3Store:
         with self._explained(prefix, writes=False):
             pages = self._client().get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=root + prefix)
             found = [
-                ObjectInfo(item["Key"].removeprefix(root), item["Size"])
+                ObjectInfo(
+                    item["Key"].removeprefix(root),
+                    item["Size"],
+                    self._age(page["ResponseMetadata"], item["LastModified"]),
+                )
                 for page in pages
                 for item in page.get("Contents", [])
             ]
@@ -173,6 +174,26 @@ class S3Store:
                     f"{self._url}: the store did not delete {refused.get('Key')} ({refused.get('Code')}): "
                     "see to the right s3:DeleteObject, then try again"
                 )
+
+    def remove(self, key: str, etag: str) -> None:
+        """Remove the version ``etag`` of an object. Raises ConditionFailedError, also where none is.
+
+        A server that does not know the condition removes whatever stands there: compare first, then remove at once.
+        """
+
+        def write() -> None:
+            self._client().delete_object(Bucket=self._bucket, Key=self._full(key), IfMatch=etag)
+
+        try:
+            self._write_on_condition(key, write)
+        except ObjectMissingError:
+            raise ConditionFailedError(key) from None
+
+    def _age(self, answer: ResponseMetadataTypeDef, written: datetime) -> float:
+        date = answer["HTTPHeaders"].get("date")
+        if date is None:
+            raise UnavailableError(f"{self._url}: the store sends no Date header: use a server that does")
+        return max(0.0, (parsedate_to_datetime(date) - written).total_seconds())
 
     def _full(self, key: str) -> str:
         checked_key(key)

@@ -138,7 +138,7 @@ def test_lists_in_key_order(store: ObjectStore) -> None:
     for key in ("a/z", "a/b/c", "a b/x", "a/é", "a/b.json", "ab", "b/1"):
         store.put(key, key.encode())
     assert [info.key for info in store.list("a")] == ["a b/x", "a/b.json", "a/b/c", "a/z", "a/é", "ab"]
-    assert list(store.list("a/b")) == [ObjectInfo("a/b.json", 8), ObjectInfo("a/b/c", 5)]
+    assert list(store.list("a/b")) == [ObjectInfo("a/b.json", 8, 0.0), ObjectInfo("a/b/c", 5, 0.0)]
     assert [info.key for info in store.list("a/b/")] == ["a/b/c"]
     assert list(store.list("nothing/here")) == []
     assert len(list(store.list(""))) == 7
@@ -152,6 +152,28 @@ def test_deletes_many_and_what_is_not_there(store: ObjectStore) -> None:
     store.delete(["never/there"])
     assert list(store.list("")) == []
     store.create("d/1", b"again")
+
+
+def test_a_listing_tells_ages(store: ObjectStore) -> None:
+    """An object's age in a listing is that by the store's clock, as it is when the object is read."""
+    store.put("a", b"1")
+    (info,) = store.list("")
+    assert 0 <= info.age_seconds < 5
+    assert abs(info.age_seconds - store.get("a").age_seconds) < 3
+
+
+def test_removes_only_the_version_named(store: ObjectStore) -> None:
+    """A removal with an old etag, or of what is not there, fails and changes nothing."""
+    first = store.create("a/k", b"1")
+    second = store.replace("a/k", b"2", first)
+    with pytest.raises(ConditionFailedError):
+        store.remove("a/k", first)
+    assert store.get("a/k").body == b"2"
+    store.remove("a/k", second)
+    assert list(store.list("")) == []
+    for key in ("a/k", "a", "never/there"):
+        with pytest.raises(ConditionFailedError):
+            store.remove(key, second)
 
 
 @pytest.mark.parametrize("key", ["", "/a", "a/", "a//b", "../a", "a/../../b", "./a", "a\0b", ".tmp/x"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,13 +15,18 @@ from kizami.ledger import Ledger, RunEntry, State, error_entry
 
 
 def now() -> datetime:
-    """The current time, UTC. The one place of the job that reads the clock."""
+    """The current time, UTC. The one place that reads the clock."""
     return datetime.now(UTC)
 
 
 def timestamp(moment: datetime) -> str:
     """ISO 8601 in UTC, to the second."""
     return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def new_id(moment: datetime) -> str:
+    """An id of a run or a snapshot: it sorts by time, also within a second, and cannot be guessed."""
+    return f"{moment:%Y%m%dT%H%M%S.%fZ}-{secrets.token_hex(8)}"
 
 
 class RunRecord:
@@ -57,7 +63,10 @@ class RunRecord:
         self.ledger.write(self.entry)
 
     def fail(self, error: BaseException) -> None:
-        """Close the entry of a run that ends with ``error``. A store that is away does not hide that error."""
+        """Close the entry of a run that ends with ``error``, unless it is closed: what was done is not undone by an
+        error afterwards. A store that is away does not hide that error."""
+        if self.entry.ended_at is not None:
+            return
         state = State.FAILED
         if isinstance(error, LockHeldError):
             state = State.REFUSED

@@ -1,0 +1,130 @@
+"""The catalogue of a corpus: what was published, and what became of it. Plain values; no store, no clock.
+
+It stands in ``head.json`` and changes by the same compare-and-swap as commits do. ``dates/`` is drawn from it: the
+pointer of a business date names the newest published revision of that date.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final
+
+from kizami.pointer import Pointer
+
+
+class State(StrEnum):
+    """What became of a published snapshot."""
+
+    PUBLISHED = "published"
+    """Its date's pointer names it, unless a later revision of the date is published too."""
+    WITHDRAWN = "withdrawn"
+    """Taken back by a rollback."""
+    RETIRED = "retired"
+    """Taken back by retention, with its date."""
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """A snapshot that was published at some time and whose folder is still there."""
+
+    pointer: Pointer
+    state: State = State.PUBLISHED
+
+    @property
+    def snapshot(self) -> str:
+        """Its name."""
+        return self.pointer.snapshot
+
+    @property
+    def date(self) -> str:
+        """Its business date."""
+        return self.pointer.date
+
+    def is_newer_than(self, other: Pointer) -> bool:
+        """Whether going back to ``other`` takes this one back: published after it, or of a later date."""
+        return self.pointer.commit > other.commit or self.date > other.date
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """All publications, and what is being deleted."""
+
+    publications: tuple[Publication, ...] = ()
+    """In the order in which they were first published."""
+    doomed: tuple[str, ...] = ()
+    """Snapshots whose objects are being deleted, from before the first is touched until none is left: nobody may point
+    to one again. Sorted."""
+
+    def find(self, snapshot: str) -> Publication | None:
+        """The publication of a snapshot."""
+        return next((each for each in self.publications if each.snapshot == snapshot), None)
+
+    def shown(self) -> dict[str, Publication]:
+        """What each business date's pointer names, by date; dates that have none are left out."""
+        newest: dict[str, Publication] = {}
+        for each in self.publications:
+            if each.state is State.PUBLISHED:
+                newest[each.date] = each
+        return dict(sorted(newest.items()))
+
+    def with_published(self, pointer: Pointer) -> Catalogue:
+        """After the commit that publishes ``pointer``, whose number it has. Raises ValueError for a doomed snapshot."""
+        if pointer.snapshot in self.doomed:
+            raise ValueError(f"{pointer.snapshot} is being deleted")
+        others = (each for each in self.publications if each.snapshot != pointer.snapshot)
+        return replace(self, publications=_in_order([*others, Publication(pointer)]))
+
+    def with_adopted(self, pointers: Iterable[Pointer]) -> Catalogue:
+        """After pointers were found to snapshots of which nothing is known here."""
+        new = [Publication(each) for each in pointers if not self.knows(each.snapshot)]
+        return replace(self, publications=_in_order([*self.publications, *new]))
+
+    def knows(self, snapshot: str) -> bool:
+        """Whether anything is told of a snapshot here."""
+        return snapshot in self.doomed or self.find(snapshot) is not None
+
+    def with_rolled_back(self, snapshot: str) -> Catalogue:
+        """After a rollback to a snapshot: it is published (again), and everything newer withdrawn.
+
+        What an earlier rollback withdrew stays withdrawn. Raises ValueError for a snapshot that is not in it.
+        """
+        target = self.find(snapshot)
+        if target is None:
+            raise ValueError(f"{snapshot} is no publication")
+
+        def changed(each: Publication) -> Publication:
+            if each == target:
+                return replace(each, state=State.PUBLISHED)
+            taken_back = each.state is State.PUBLISHED and each.is_newer_than(target.pointer)
+            return replace(each, state=State.WITHDRAWN) if taken_back else each
+
+        return replace(self, publications=tuple(map(changed, self.publications)))
+
+    def with_retired(self, dates: Collection[str]) -> Catalogue:
+        """After retention has taken dates back, all their revisions with them."""
+
+        def changed(each: Publication) -> Publication:
+            retired = each.date in dates and each.state is State.PUBLISHED
+            return replace(each, state=State.RETIRED) if retired else each
+
+        return replace(self, publications=tuple(map(changed, self.publications)))
+
+    def with_doomed(self, snapshots: Collection[str]) -> Catalogue:
+        """Before snapshots are deleted, published at some time or never. Raises ValueError if a date shows one."""
+        if shown := {each.snapshot for each in self.shown().values()} & set(snapshots):
+            raise ValueError(f"{min(shown)} is shown to readers")
+        kept = tuple(each for each in self.publications if each.snapshot not in snapshots)
+        return Catalogue(kept, tuple(sorted({*self.doomed, *snapshots})))
+
+    def without(self, gone: Collection[str]) -> Catalogue:
+        """After nothing is left of doomed snapshots."""
+        return replace(self, doomed=tuple(each for each in self.doomed if each not in gone))
+
+
+NOTHING_YET: Final = Catalogue()
+
+
+def _in_order(publications: Iterable[Publication]) -> tuple[Publication, ...]:
+    return tuple(sorted(publications, key=lambda each: each.pointer.commit))

@@ -1,0 +1,145 @@
+"""The verbs that look after what is published: ``verify``, ``rollback``, ``gc``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import asdict
+from typing import Final
+
+from kizami.catalogue import Publication
+from kizami.cleaning import clean, preview
+from kizami.cli import Answer, Verb, add_corpus
+from kizami.config import Config, load_config
+from kizami.ledger import RunEntry, State
+from kizami.record import new_id, now, timestamp
+from kizami.retention import Terms
+from kizami.rollback import Rollback, roll_back
+from kizami.signals import Interruption
+from kizami.stores import ObjectStore, open_store
+from kizami.undertaking import undertaking
+from kizami.verification import Verification, verify
+
+
+def _opened(parsed: argparse.Namespace) -> tuple[Config, ObjectStore]:
+    config = load_config(parsed.config)
+    config.corpus(parsed.corpus)
+    return config, open_store(config.store)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _verify(parsed: argparse.Namespace) -> Answer:
+    _, store = _opened(parsed)
+    found = verify(store, parsed.corpus, parsed.snapshot, on_part=_show_parts)
+    return Answer(_verify_text(found), asdict(found), exit_code=1 if found.faults else 0)
+
+
+def _show_parts(done: int, total: int) -> None:
+    if sys.stderr.isatty():
+        print(f"\r{done:,} of {total:,} parts", end="\n" if done == total else "", file=sys.stderr, flush=True)
+
+
+def _verify_text(found: Verification) -> str:
+    name = f"{found.snapshot} of {found.corpus}, {found.date}" if found.date else found.corpus
+    if not found.faults:
+        parts = f"{found.parts:,} part{'' if found.parts == 1 else 's'}"
+        return f"{name}: {parts}, {found.rows:,} rows, {found.size_bytes:,} bytes, as published"
+    lines = [f"{fault.key} {fault.what}" for fault in found.faults]
+    return "\n".join([f"{name}: {len(lines):,} {'fault' if len(lines) == 1 else 'faults'}", *lines])
+
+
+def _add_verify_arguments(parser: argparse.ArgumentParser) -> None:
+    add_corpus(parser)
+    parser.add_argument("--snapshot", metavar="S", help="another snapshot than the one that latest.json names")
+
+
+def _rollback(parsed: argparse.Namespace) -> Answer:
+    config, store = _opened(parsed)
+    interruption = Interruption()
+    entry = _entry(parsed.corpus, "rollback", config)
+    with interruption.watching(), undertaking(store, config.lock, entry, say=_say, sleep=interruption.sleep) as held:
+        interruption.check()
+        done = roll_back(held, parsed.corpus, parsed.snapshot)
+        text = _rollback_text(done, parsed.corpus)
+        held.record.note(snapshot=done.pointer.snapshot, date=done.pointer.date, outcome=text.splitlines()[0])
+        held.record.end(State.DONE)
+    data = {
+        "run": asdict(held.record.entry),
+        "snapshot": asdict(done.pointer),
+        "withdrawn": [{"snapshot": each.snapshot, "date": each.date} for each in done.withdrawn],
+        "dates": done.dates,
+    }
+    return Answer(text, data)
+
+
+def _rollback_text(done: Rollback, corpus: str) -> str:
+    pointer = done.pointer
+    if done.did_nothing:
+        return f"nothing to do: {corpus} is at {pointer.snapshot} of {pointer.date}, and nothing is newer"
+    lines = [f"{corpus} is back at {pointer.snapshot} of {pointer.date}; withdrawn: {_names(done.withdrawn)}"]
+    for date, snapshot in done.dates.items():
+        what = (
+            f"names {snapshot} now" if snapshot else f"has no snapshot any more; `kizami run {corpus}` makes a new one"
+        )
+        lines.append(f"{date} {what}")
+    return "\n".join(lines)
+
+
+def _names(publications: tuple[Publication, ...]) -> str:
+    return ", ".join(f"{each.snapshot} of {each.date}" for each in publications) or "nothing"
+
+
+def _add_rollback_arguments(parser: argparse.ArgumentParser) -> None:
+    add_corpus(parser)
+    parser.add_argument("snapshot", metavar="SNAPSHOT", help="the snapshot that latest.json is to name")
+
+
+def _gc(parsed: argparse.Namespace) -> Answer:
+    config, store = _opened(parsed)
+    terms = Terms(dates=config.corpus(parsed.corpus).retention_dates)
+    if parsed.dry_run:
+        found = preview(store, parsed.corpus, terms)
+        text = f"would do: {found}" if found.did_anything else str(found)
+        return Answer(text, {"dry_run": True, **asdict(found)})
+    interruption = Interruption()
+    entry = _entry(parsed.corpus, "gc", config)
+    with interruption.watching(), undertaking(store, config.lock, entry, say=_say, sleep=interruption.sleep) as held:
+        interruption.check()
+        with held.record.stage("clean"):
+            done = clean(store, held.lease, parsed.corpus, terms)
+        held.record.note(outcome=str(done))
+        held.record.end(State.DONE)
+    return Answer(str(done), {"dry_run": False, "run": asdict(held.record.entry), **asdict(done)})
+
+
+def _add_gc_arguments(parser: argparse.ArgumentParser) -> None:
+    add_corpus(parser)
+    parser.add_argument("--dry-run", action="store_true", help="say what would be deleted, and delete nothing")
+
+
+def _entry(corpus: str, verb: str, config: Config) -> RunEntry:
+    started = now()
+    return RunEntry(
+        run=new_id(started),
+        verb=verb,
+        corpus=corpus,
+        date=started.astimezone(config.timezone).date().isoformat(),
+        state=State.STARTED,
+        stage="lock",
+        started_at=timestamp(started),
+    )
+
+
+UPKEEP_VERBS: Final = (
+    Verb("verify", "compare a published snapshot with its manifest, byte by byte", _add_verify_arguments, _verify),
+    Verb(
+        "rollback",
+        "let latest.json name an earlier snapshot, and withdraw newer ones",
+        _add_rollback_arguments,
+        _rollback,
+    ),
+    Verb("gc", "delete what is past its retention, and what dead runs left", _add_gc_arguments, _gc),
+)

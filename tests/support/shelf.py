@@ -1,0 +1,102 @@
+"""Snapshots without contents, in any store: for tests of what points to them and what becomes of them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from kizami import json_form, layout
+from kizami.config import LockConfig
+from kizami.lease import Lease
+from kizami.ledger import RunEntry, State
+from kizami.manifest import Counts, Manifest, PartEntry, Provenance, decode_manifest, pointer_to
+from kizami.pointer import Pointer
+from kizami.readers import find_pointer
+from kizami.rollback import Rollback, roll_back
+from kizami.stores import ObjectStore
+from kizami.undertaking import Undertaking, undertaking
+from support.publishing import CORPUS, holder, nobody_died
+
+
+def manifest(snapshot: str, date: str = "2026-11-23", parts: int = 2, quarantine: str | None = None) -> Manifest:
+    """A manifest whose parts are a few bytes each."""
+    return Manifest(
+        schema="1.0",
+        corpus=CORPUS,
+        snapshot=snapshot,
+        date=date,
+        created_at=f"{date}T05:00:00Z",
+        fingerprint="f" * 32,
+        input_digest="0" * 64,
+        counts=Counts(parts, parts, 10, parts, parts, 0, 0, {}),
+        parts=tuple(_part(snapshot, number) for number in range(parts)),
+        quarantine=quarantine,
+        provenance=Provenance("run", "a.jsonl", 1, 10, False, ("title",), "unidic", 10, 1, {}),
+    )
+
+
+def _part(snapshot: str, number: int) -> PartEntry:
+    body = _body(snapshot, number)
+    lower = "" if number == 0 else f"doc-{number:05d}"
+    digest = hashlib.sha256(body).hexdigest()
+    return PartEntry(layout.part_name(number), lower, digest[:32], 1, 1, 0, len(body), digest)
+
+
+def _body(snapshot: str, number: int) -> bytes:
+    return f"part {number} of {snapshot}\n".encode()
+
+
+def put_snapshot(store: ObjectStore, made: Manifest) -> None:
+    """Write parts, quarantine and manifest; nobody points to them yet."""
+    for number in range(len(made.parts)):
+        store.put(layout.part_key(CORPUS, made.snapshot, number), _body(made.snapshot, number))
+    if made.quarantine:
+        store.put(made.quarantine, b"held back")
+    store.put(layout.manifest_key(CORPUS, made.snapshot), json_form.encode(made))
+
+
+def publish(store: ObjectStore, snapshot: str, date: str = "2026-11-23", quarantine: str | None = None) -> Pointer:
+    """Put a snapshot on the shelf and publish it, as a run does."""
+    made = manifest(snapshot, date, quarantine=quarantine)
+    with Lease.take(store, CORPUS, holder(f"run-of-{snapshot}", date=date), on_takeover=nobody_died) as lease:
+        put_snapshot(store, made)
+        return lease.commit(pointer_to(made, f"{date}T05:30:00Z"))
+
+
+@contextmanager
+def undertake(store: ObjectStore, verb: str, run: str = "") -> Iterator[Undertaking]:
+    """A verb under the lock, whoever died before."""
+    entry = RunEntry(run or f"{verb}-1", verb, CORPUS, "2026-11-24", State.STARTED, "lock", "2026-11-24T06:00:00Z")
+    with undertaking(store, LockConfig(), entry, say=lambda _: None, sleep=lambda _: None) as held:
+        yield held
+
+
+def go_back(store: ObjectStore, snapshot: str, run: str = "") -> Rollback:
+    """Roll back to a snapshot."""
+    with undertake(store, "rollback", run) as held:
+        return roll_back(held, CORPUS, snapshot)
+
+
+def shown(store: ObjectStore) -> dict[str, str]:
+    """What readers are shown, by date and under ``latest``; fails unless every bit of it is there."""
+    prefix = layout.dates_prefix(CORPUS)
+    dates = [info.key.removeprefix(prefix).removesuffix(".json") for info in store.list(prefix)]
+    found = {}
+    for name, date in [("latest", None), *((date, date) for date in dates)]:
+        pointer = find_pointer(store, CORPUS, date)
+        if pointer is None:
+            continue
+        found[name] = pointer.snapshot
+        made = decode_manifest(store.get(pointer.manifest).body, pointer.manifest)
+        assert (made.snapshot, made.date) == (pointer.snapshot, date or pointer.date)
+        listed = {info.key: info.size_bytes for info in store.list(pointer.path)}
+        assert listed == {pointer.path + part.name: part.size_bytes for part in made.parts}, pointer.snapshot
+    return found
+
+
+def folders(store: ObjectStore) -> set[str]:
+    """Snapshots of which there is any part or a manifest."""
+    parts = {info.key.split("/")[3] for info in store.list(layout.snapshots_prefix(CORPUS))}
+    manifests = {info.key.split("/")[3].removesuffix(".json") for info in store.list(layout.manifests_prefix(CORPUS))}
+    return parts | manifests
