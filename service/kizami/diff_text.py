@@ -72,7 +72,7 @@ def _documents(name: str, documents: Documents) -> Iterator[str]:
 
 
 def _splits(splits: SplitChanges) -> Iterator[str]:
-    yield f"splits changed in unchanged texts: {splits.total:,}{_of_kinds(splits)}"
+    yield f"splits changed in unchanged texts: {_total(splits)}"
     for change in splits.most_frequent:
         old, new = ("|".join(map(_printable, side)) or "(no token)" for side in (change.old, change.new))
         yield f"  {change.count:>11,}  {old} → {new}{_where(change.example)}"
@@ -80,30 +80,34 @@ def _splits(splits: SplitChanges) -> Iterator[str]:
 
 def _features(features: Iterable[FeatureChanges]) -> Iterator[str]:
     changed = list(features)
-    yield "features changed where the split did not" + ("" if changed else ": none")
+    yield "features changed where the split did not:" + ("" if changed else " none")
     for column in changed:
-        yield f"  {column.column}: {column.total:,}{_of_kinds(column)}"
+        yield f"  {column.column}: {_total(column)}"
         for change in column.most_frequent:
             values = f"{_value(change.old)} → {_value(change.new)}"
             yield f"  {change.count:>11,}  {_printable(change.surface)}  {values}{_where(change.example)}"
 
 
-def _of_kinds(changes: SplitChanges | FeatureChanges) -> str:
+def _total(changes: SplitChanges | FeatureChanges) -> str:
     if not changes.total:
-        return ""
+        return "none"
     if changes.undercount:
-        return f", over {changes.distinct:,} different; each count may be {changes.undercount:,} too low"
-    return f", {changes.distinct:,} different"
+        return (
+            f"{changes.total:,}, over {changes.distinct:,} different; too many to remember all, "
+            f"so each count may be up to {changes.undercount:,} too low"
+        )
+    return f"{changes.total:,}, {changes.distinct:,} different"
 
 
 def _unknown(fields: Iterable[FieldCounts]) -> Iterator[str]:
     yield "unknown tokens by field"
     for field in fields:
-        yield f"  {_rate(field.a):>11} → {_rate(field.b):<9}  {field.field}  {_of(field.a)} → {_of(field.b)}"
+        rates = f"{_rate(field.a):>11} → {_rate(field.b):<9}"
+        yield f"  {rates}  {_printable(field.field)}: {_of(field.a)} → {_of(field.b)}"
 
 
 def _rate(counts: TextCounts) -> str:
-    return "-" if counts.unknown_rate is None else f"{counts.unknown_rate:.3%}"
+    return "-" if counts.unknown_rate is None else f"{100 * counts.unknown_rate:.3f} %"
 
 
 def _of(counts: TextCounts) -> str:
