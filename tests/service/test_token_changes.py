@@ -105,7 +105,7 @@ def test_a_null_list_is_a_list_of_nulls() -> None:
     """A column that a row has no values for differs from one that has them, token by token."""
     old, new = (
         Split("肉|卵", features={"pron": values})
-        for values in (None, ["ニク", None])  # type: ignore[dict-item]
+        for values in (None, ["ニク", None])
     )
     rows = split_rows([Split("米"), old, Split("米")]), split_rows([Split("米"), new, Split("米")])
     assert compare_tokens(*rows, FEATURES).features["pron"].to_pylist() == [

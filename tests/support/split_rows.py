@@ -95,7 +95,7 @@ def store_snapshot(
             writer.finish([])
         report = inspect_part(path)
         store.put(prefix + layout.part_name(number), path.read_bytes())
-        lower = rows["doc_id"][0].as_py() if number else ""
+        lower = rows["doc_id"][0].as_py() if number and len(rows) else ""
         entries.append(
             PartEntry(
                 layout.part_name(number),
