@@ -85,7 +85,7 @@ def _features(features: Iterable[FeatureChanges]) -> Iterator[str]:
         yield f"  {column.column}: {_total(column)}"
         for change in column.most_frequent:
             values = f"{_value(change.old)} → {_value(change.new)}"
-            yield f"  {change.count:>11,}  {_printable(change.surface)}  {values}{_where(change.example)}"
+            yield f"  {change.count:>11,}  {_printable(change.surface)}: {values}{_where(change.example)}"
 
 
 def _total(changes: SplitChanges | FeatureChanges) -> str:

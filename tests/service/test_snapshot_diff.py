@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -21,6 +23,7 @@ from kizami_jobs.cli import main
 from support.environments import Environment
 from support.snapshot_factory import Document, Recipe, publish_snapshot, recipes
 from support.split_rows import Split, split_rows, store_snapshot
+from support.token_rows import token_rows
 
 A = "20261123T000000Z-aaaaaaaaaaaaaaaa"
 B = "20261124T000000Z-bbbbbbbbbbbbbbbb"
@@ -134,10 +137,10 @@ def test_features_are_listed_by_column(tmp_path: Path, capsys: pytest.CaptureFix
         """
 features changed where the split did not:
   pos3: 2, 2 different
-            1  ひく  null → 一般    r-1 title[0] 0
-            1  米  一般 → null    r-1 title[0] 2
+            1  ひく: null → 一般    r-1 title[0] 0
+            1  米: 一般 → null    r-1 title[0] 2
   lemma: 1, 1 different
-            1  ひく  弾く → 轢く-挽く    r-1 title[0] 0
+            1  ひく: 弾く → 轢く-挽く    r-1 title[0] 0
 """
         in capsys.readouterr().out
     )
@@ -313,3 +316,28 @@ def test_a_diff_needs_no_job(base_environment: Environment, tmp_path: Path) -> N
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "豚バラ|肉 → 豚|バラ肉" in done.stdout
+
+
+def test_memory_does_not_grow_with_the_snapshots(tmp_path: Path) -> None:
+    """Four times the tokens, all of them read on both sides, take no more memory but what Arrow keeps for later."""
+    store_url = str(tmp_path / "store")
+    rows = [token_rows([25_000] * 40, first=1000 * number) for number in range(4)]
+    names = {"small": rows[:1], "large": rows}
+    for name, parts in names.items():
+        for run in ("a", "b"):
+            store_snapshot(store_url, parts, tmp_path, snapshot=f"{name}-{run}", run=run)
+    code = """
+import resource, sys
+from kizami.snapshot_diff import diff_snapshots
+diff = diff_snapshots(sys.argv[1], "recipes", f"{sys.argv[2]}-a", f"{sys.argv[2]}-b")
+assert diff.equal_parts == 0 and diff.changes.texts.reanalysed == 0
+print(diff.a.tokens, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+    peaks = {}
+    for name, parts in names.items():
+        command = [sys.executable, "-c", code, store_url, name]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+        tokens, peaks[name] = map(int, done.stdout.split())
+        assert tokens == 1_000_000 * len(parts)
+    assert peaks["large"] < peaks["small"] + (128 << 20)
+    assert peaks["large"] < 1 << 30

@@ -103,10 +103,7 @@ def test_one_side_may_have_no_tokens_at_all() -> None:
 
 def test_a_null_list_is_a_list_of_nulls() -> None:
     """A column that a row has no values for differs from one that has them, token by token."""
-    old, new = (
-        Split("肉|卵", features={"pron": values})
-        for values in (None, ["ニク", None])
-    )
+    old, new = (Split("肉|卵", features={"pron": values}) for values in (None, ["ニク", None]))
     rows = split_rows([Split("米"), old, Split("米")]), split_rows([Split("米"), new, Split("米")])
     assert compare_tokens(*rows, FEATURES).features["pron"].to_pylist() == [
         {"surface": "肉", "old": None, "new": "ニク", "row": 1, "start": 0}
