@@ -13,7 +13,8 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -22,10 +23,12 @@ from typing import Any, Final
 import pyarrow as pa
 
 from kizami.config import Config, load_config
+from kizami.diff_text import render_diff
 from kizami.documents import read_document, render_document
 from kizami.errors import KizamiError
 from kizami.ledger import Ledger, RunEntry
 from kizami.readers import document_path, snapshot_glob, snapshot_path
+from kizami.snapshot_diff import diff_snapshots
 from kizami.stores import open_store
 from kizami_schemas import v1
 from kizami_schemas.compatibility import Column, IncompatibleSchemaError, check_compatible, describe, frozen
@@ -104,7 +107,7 @@ def business_date(value: str) -> dt.date:
 
 def _positive(value: str) -> int:
     if not value.isdecimal() or int(value) == 0:
-        raise argparse.ArgumentTypeError(f"{value!r} is no number of runs; write it as 20")
+        raise argparse.ArgumentTypeError(f"{value!r} is no number above 0; write it as 20")
     return int(value)
 
 
@@ -189,6 +192,41 @@ def _add_history_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=_positive, default=20, metavar="N", help="the newest N runs (default: 20)")
 
 
+def _diff(parsed: argparse.Namespace) -> Answer:
+    config = _configured(parsed)
+    with _percent("compared") as progress:
+        diff = diff_snapshots(config.store, parsed.corpus, parsed.a, parsed.b, limit=parsed.limit, progress=progress)
+    return Answer(render_diff(diff), asdict(diff))
+
+
+@contextmanager
+def _percent(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show on a terminal how many rows are done, in place, and wipe it at the end; elsewhere nothing."""
+    shown = ""
+
+    def progress(done: int, whole: int) -> None:
+        nonlocal shown
+        line = f"{what} {100 * done // max(whole, 1)} % of {whole:,} rows"
+        if line != shown and sys.stderr.isatty():
+            print(f"\r{line}", end="", file=sys.stderr, flush=True)
+            shown = line
+
+    try:
+        yield progress
+    finally:
+        if shown:
+            print("\r" + " " * len(shown) + "\r", end="", file=sys.stderr, flush=True)
+
+
+def _add_diff_arguments(parser: argparse.ArgumentParser) -> None:
+    add_corpus(parser)
+    for name, which in (("a", "the old snapshot"), ("b", "the new one")):
+        parser.add_argument(name, metavar=name.upper(), help=f"{which}: its id, a business date or the word latest")
+    parser.add_argument(
+        "--limit", type=_positive, default=10, metavar="N", help="the first N ids, the N most frequent (default: 10)"
+    )
+
+
 def _schema(parsed: argparse.Namespace) -> Answer:
     if parsed.action == "check":
         return check_schema(frozen(v1.MAJOR), v1.SCHEMA)
@@ -219,6 +257,7 @@ def _add_schema_arguments(parser: argparse.ArgumentParser) -> None:
 READING_VERBS: Final = (
     Verb("path", "print the folder of a snapshot, for pd.read_parquet", _add_path_arguments, _path),
     Verb("show", "print a document's tokens", _add_show_arguments, _show),
+    Verb("diff", "print what changed between two snapshots", _add_diff_arguments, _diff),
     Verb("history", "print the ledger: what became of each run", _add_history_arguments, _history),
     Verb(
         "schema",

@@ -7,10 +7,9 @@ import unicodedata
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
-from pyarrow import fs
 
-from kizami.errors import DataError, UnavailableError
+from kizami.errors import DataError
+from kizami.part_reader import read_rows
 from kizami.readers import document_path
 
 
@@ -19,13 +18,7 @@ def read_document(store: str, corpus: str, doc_id: str, date: dt.date | str | No
     path = document_path(store, corpus, doc_id, date)
     if not _is_unicode(doc_id):
         raise _missing(corpus, doc_id)
-    try:
-        filesystem, own_path = _opened(path)
-        rows = pq.read_table(own_path, filesystem=filesystem, filters=pc.field("doc_id") == doc_id)
-    except OSError as error:
-        raise UnavailableError(f"{path} cannot be read: {error}") from error
-    except pa.ArrowInvalid as error:
-        raise DataError(f"{path} is damaged ({error}): publish the date again, or read another with --date") from error
+    rows = read_rows(path, pc.field("doc_id") == doc_id)
     if not len(rows):
         raise _missing(corpus, doc_id)
     return rows
@@ -45,16 +38,6 @@ def _is_unicode(doc_id: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _opened(path: str) -> tuple[fs.FileSystem, str]:
-    """The file system of a path, and the path in it."""
-    if not path.startswith("s3://"):
-        return fs.LocalFileSystem(), path
-    # From a URI, unlike S3FileSystem(), the endpoint of the environment is honoured.
-    bucket = path.removeprefix("s3://").partition("/")[0]
-    filesystem, _ = fs.FileSystem.from_uri(f"s3://{bucket}")
-    return filesystem, path.removeprefix("s3://")
 
 
 def render_document(rows: pa.Table) -> str:

@@ -113,12 +113,17 @@ def run_key(corpus: str, run: str, schema: int = 1) -> str:
 
 def checked_date(day: str) -> str:
     """The date itself if it is written ``YYYY-MM-DD``; else ConfigurationError."""
-    try:
-        if date.fromisoformat(day).isoformat() == day:
-            return day
-    except ValueError:
-        pass
+    if is_date(day):
+        return day
     raise ConfigurationError(f"{day!r} is no date: write it as 2026-11-23")
+
+
+def is_date(name: str) -> bool:
+    """Whether it is a business date as it is written: ``YYYY-MM-DD``, and in the calendar."""
+    try:
+        return date.fromisoformat(name).isoformat() == name
+    except ValueError:
+        return False
 
 
 def _name(what: str, name: str) -> str:

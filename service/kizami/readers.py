@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Final
 
 from kizami import layout
 from kizami.errors import DataError
 from kizami.manifest import Manifest, decode_manifest
 from kizami.pointer import Pointer, decode_pointer
 from kizami.stores import ObjectMissingError, ObjectStore, open_store
+
+_NAMED: Final = 5
+"""Dates and snapshots that an error names, the newest."""
 
 
 def snapshot_path(store: str, corpus: str, date: dt.date | str | None = None, schema: int = 1) -> str:
@@ -67,6 +71,39 @@ def read_manifest(store: ObjectStore, pointer: Pointer) -> Manifest:
         return decode_manifest(store.get(pointer.manifest).body, pointer.manifest)
     except ObjectMissingError:
         raise DataError(f"{pointer.manifest} is missing though its snapshot is published: restore it") from None
+
+
+def find_manifest(store: ObjectStore, corpus: str, name: str, schema: int = 1) -> Manifest:
+    """The manifest of the snapshot that a person calls ``latest``, by a business date, or by its id, published or not.
+
+    Raises DataError naming what there is where nothing has that name, and as ``snapshot_path`` does.
+    """
+    if name == "latest":
+        return read_manifest(store, read_pointer(store, corpus, schema=schema))
+    try:
+        if layout.is_date(name):
+            pointer = find_pointer(store, corpus, name, schema)
+            if pointer is not None:
+                return read_manifest(store, pointer)
+        else:
+            key = layout.manifest_key(corpus, name, schema)
+            return decode_manifest(store.get(key).body, key)
+    except ObjectMissingError:
+        pass
+    raise DataError(
+        f"no snapshot {name!r} of corpus {corpus!r} in {store.url}; name one that there is: "
+        f"{_there_is(store, corpus, schema)}"
+    )
+
+
+def _there_is(store: ObjectStore, corpus: str, schema: int) -> str:
+    found = []
+    for what, prefix in (("dates", layout.dates_prefix), ("snapshots", layout.manifests_prefix)):
+        root = prefix(corpus, schema)
+        names = [info.key.removeprefix(root).removesuffix(".json") for info in store.list(root)]
+        newest = ", ".join(names[-_NAMED:]) or "none"
+        found.append(f"{what}: {newest}" + (f" and {len(names) - _NAMED} older" if len(names) > _NAMED else ""))
+    return "; ".join(found)
 
 
 def _join(store: str, key: str) -> str:

@@ -37,6 +37,7 @@ class Recipe:
     snapshot: str = "20261123T000000Z-0123456789abcdef"
     corpus: str = "recipes"
     part_bytes: int = 4096
+    normalisation: Normalisation = Normalisation.UNIDIC
 
 
 def recipes(count: int = 120) -> list[Document]:
@@ -105,7 +106,7 @@ def _build(store: ObjectStore, recipe: Recipe) -> list[BuiltPart]:
     sizes = sizes.group_by("doc_id").aggregate([("bytes", "sum")]).sort_by("doc_id")
     ids, text_bytes = sizes["doc_id"].combine_chunks(), sizes["bytes_sum"].to_numpy().astype(np.int64)
     bounds = cut_bounds(ids, text_bytes, recipe.part_bytes)
-    analyser = process_analyser(bundled_dictionary(), Normalisation.UNIDIC)
+    analyser = process_analyser(bundled_dictionary(), recipe.normalisation)
     built = []
     for number, (lower, own) in enumerate(zip(bounds, split(texts, bounds), strict=True)):
         job = PartJob(
@@ -116,7 +117,7 @@ def _build(store: ObjectStore, recipe: Recipe) -> list[BuiltPart]:
             number=number,
             lower=lower,
             upper=bounds[number + 1] if number + 1 < len(bounds) else None,
-            fingerprint=fingerprint(bundled_dictionary(), Normalisation.UNIDIC),
+            fingerprint=fingerprint(bundled_dictionary(), recipe.normalisation),
         )
         built.append(build_part(job, [own], analyser, store, lambda _: None))
     return built
@@ -129,7 +130,7 @@ def _manifest(recipe: Recipe, parts: Sequence[BuiltPart]) -> Manifest:
         snapshot=recipe.snapshot,
         date=recipe.date,
         created_at=f"{recipe.date}T00:00:00Z",
-        fingerprint=fingerprint(bundled_dictionary(), Normalisation.UNIDIC),
+        fingerprint=fingerprint(bundled_dictionary(), recipe.normalisation),
         input_digest="0" * 64,
         counts=Counts(
             documents=sum(part.documents for part in parts),
@@ -150,7 +151,7 @@ def _manifest(recipe: Recipe, parts: Sequence[BuiltPart]) -> Manifest:
             source_bytes=0,
             as_of_now=False,
             fields=FIELDS,
-            normalisation="unidic",
+            normalisation=recipe.normalisation,
             part_bytes=recipe.part_bytes,
             analysis_version=ANALYSIS_VERSION,
             versions={},
