@@ -10,9 +10,9 @@ from typing import Any
 import pyarrow as pa
 
 from kizami import json_form, layout
-from kizami.commit import Pointer
 from kizami.manifest import Counts, Manifest, PartEntry, Provenance
 from kizami.partfile import PartWriter, inspect_part
+from kizami.pointer import Pointer
 from kizami.stores import open_store
 from kizami.texts import text_hash
 from kizami_schemas import v1
