@@ -25,6 +25,7 @@ from kizami.analysis.guard import GuardedAnalyser
 from kizami.analysis.watchdog import WatchedAnalyser
 from kizami.config import MAX_DOCUMENT_BYTES, CorpusConfig
 from kizami.errors import ConfigurationError, UnavailableError
+from kizami.input_digests import digest_sum
 from kizami.part_builder import BuiltPart, PartJob, build_part
 from kizami.parts import Bounds, split
 from kizami.sources import SourceFile, read_texts
@@ -63,9 +64,9 @@ class BlockIndex:
     """What the driver needs to know of a block of texts."""
 
     doc_ids: pa.Array
-    """Distinct, string."""
+    """String, no nulls; not distinct where records share an id."""
     text_bytes: npt.NDArray[np.int64]
-    """UTF-8 bytes of text of each document in this block."""
+    """UTF-8 bytes of text of each of them."""
     texts: int
     """Texts that must end up in a row or in quarantine."""
     input_digest: int
@@ -86,23 +87,15 @@ def read_file(file: SourceFile, number: int, corpus: CorpusConfig) -> Iterator[A
         document_limit_bytes=MAX_DOCUMENT_BYTES,
     )
     for block in blocks:
-        sizes = pa.table({"doc_id": block.texts["doc_id"], "bytes": pc.binary_length(block.texts["text"])})
-        documents = sizes.group_by("doc_id").aggregate([("bytes", "sum")])
-        documents = documents.filter(pc.is_valid(documents["doc_id"]))
+        has_id = pc.is_valid(block.doc_ids)
         yield BlockIndex(
-            doc_ids=documents["doc_id"].combine_chunks(),
-            text_bytes=documents["bytes_sum"].fill_null(0).to_numpy().astype(np.int64),
-            texts=_count_texts(block.texts),
-            input_digest=block.input_digest,
+            doc_ids=block.doc_ids.filter(has_id),
+            text_bytes=block.text_bytes[has_id.to_numpy(zero_copy_only=False)],
+            texts=int(block.text_counts.sum()),
+            input_digest=digest_sum(block.digests),
             columns=block.columns,
         )
         yield block.texts
-
-
-def _count_texts(texts: pa.Table) -> int:
-    """Rows that must end up in a row or in quarantine: all but those of sound documents without texts."""
-    counted = pc.or_(pc.is_valid(texts["text_hash"]), pc.is_valid(texts["reason"]))
-    return int(pc.sum(counted).as_py() or 0)
 
 
 @ray.remote(num_cpus=1, max_retries=3)

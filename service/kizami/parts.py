@@ -13,6 +13,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from kizami.runs import ranges
+from kizami.strings import joined_bytes
 from kizami.texts import TEXTS, Reason
 
 Bounds = tuple[str, ...]
@@ -20,6 +22,8 @@ Bounds = tuple[str, ...]
 the next one's. Comparing str compares code points, which is the order of UTF-8 bytes."""
 
 WHOLE: Final[Bounds] = ("",)
+_KEY: Final = ("doc_id", "field", "position")
+"""Columns that name a text, and by which texts are sorted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,21 +112,52 @@ def split(texts: pa.Table, bounds: Bounds) -> list[pa.Table]:
 
 def prepare(texts: pa.Table) -> Prepared:
     """Sort a part's texts and set aside what cannot be analysed, all documents that share an id included."""
-    texts = _mark_duplicates(texts)
-    documents = len(pc.unique(texts["doc_id"].drop_null()))
-    reason_missing = pc.is_null(texts["reason"])
-    sound = texts.filter(pc.and_(reason_missing, pc.is_valid(texts["text_hash"])))
-    faulty = texts.filter(pc.invert(reason_missing))
+    texts = _mark_duplicates(texts.combine_chunks())
+    is_sound = pc.is_null(texts["reason"])
+    sound = _where(texts, pc.and_(is_sound, pc.is_valid(texts["text_hash"])))
     return Prepared(
-        sound=_sorted(sound, "doc_id", "field", "position"),
-        faulty=_sorted(faulty, "file", "line", "field", "position"),
-        documents=documents,
+        sound=_sorted_by_key(sound),
+        faulty=_sorted(_where(texts, pc.invert(is_sound)), "file", "line", "field", "position"),
+        documents=pc.count_distinct(texts["doc_id"], "only_valid").as_py(),
     )
+
+
+def _where(table: pa.Table, condition: pa.ChunkedArray) -> pa.Table:
+    # Nearly always it is all of them or none, and a copy takes longer than to see that.
+    return table if pc.all(condition).as_py() else table.filter(condition).combine_chunks()
 
 
 def _sorted(table: pa.Table, *columns: str) -> pa.Table:
     keys = [(column, "ascending") for column in columns]
     return table.take(pc.sort_indices(table, keys)).combine_chunks()
+
+
+def _sorted_by_key(sound: pa.Table) -> pa.Table:
+    if _is_sorted(sound):
+        return sound
+    # A document's texts come together and in order: to sort the documents is enough, and they are fewer.
+    doc_ids = sound["doc_id"].combine_chunks()
+    first = np.append(True, pc.not_equal(doc_ids[1:], doc_ids[:-1]).to_numpy(zero_copy_only=False))
+    starts = np.flatnonzero(first)
+    counts = np.diff(starts, append=len(doc_ids))
+    order = pc.sort_indices(doc_ids.take(pa.array(starts))).to_numpy()
+    by_document = sound.take(pa.array(ranges(starts[order], counts[order]))).combine_chunks()
+    return by_document if _is_sorted(by_document) else _sorted(sound, *_KEY)
+
+
+def _is_sorted(sound: pa.Table) -> bool:
+    """Whether texts are in the order of their keys, as those of a source that is itself in order are."""
+    in_order = pa.scalar(True)
+    for name in reversed(_KEY):
+        before, after = _neighbours(sound, name)
+        in_order = pc.or_(pc.less(before, after), pc.and_(pc.equal(before, after), in_order))
+    return len(sound) < 2 or bool(pc.all(in_order).as_py())
+
+
+def _neighbours(table: pa.Table, column: str) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
+    """The values of a column but the last, and but the first."""
+    values = table[column]
+    return values.slice(0, max(0, len(values) - 1)), values.slice(1)
 
 
 def _mark_duplicates(texts: pa.Table) -> pa.Table:
@@ -131,6 +166,8 @@ def _mark_duplicates(texts: pa.Table) -> pa.Table:
     A sound record without any text counts among them but stays as it is: there is nothing of it to hold back, and the
     source's count of texts leaves it out.
     """
+    if _count_records(texts) == pc.count_distinct(texts["doc_id"], "only_valid").as_py():
+        return texts
     records = texts.select(["doc_id", "file", "line"]).group_by(["doc_id", "file", "line"]).aggregate([])
     counts = records.group_by("doc_id").aggregate([([], "count_all")])
     shared = counts.filter(pc.and_(pc.is_valid(counts["doc_id"]), pc.greater(counts["count_all"], 1)))
@@ -156,12 +193,19 @@ def _mark_duplicates(texts: pa.Table) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=TEXTS)
 
 
+def _count_records(texts: pa.Table) -> int:
+    """Distinct records of the source with an id."""
+    with_id = texts.select(["file", "line"]).filter(pc.is_valid(texts["doc_id"]))
+    # A file of 2**40 lines would be of a terabyte at the least.
+    place = pc.add(pc.multiply(pc.cast(with_id["file"], pa.int64()), 1 << 40), with_id["line"])
+    return int(pc.count_distinct(place).as_py())
+
+
 def has_unique_keys(sound: pa.Table) -> bool:
     """Whether no two neighbours of the sorted texts have the same (doc_id, field, position)."""
     same = pa.scalar(True)
-    for name in ("doc_id", "field", "position"):
-        column = sound[name].combine_chunks()
-        same = pc.and_(same, pc.equal(column[1:], column[:-1]))
+    for name in _KEY:
+        same = pc.and_(same, pc.equal(*_neighbours(sound, name)))
     return len(sound) < 2 or not pc.any(same).as_py()
 
 
@@ -172,25 +216,21 @@ def part_key(
 
     That is its bounds, its ordered (doc_id, field, position, text_hash), the fingerprint and the schema version.
     """
-    head = "\0".join((lower, "" if upper is None else f"below {upper}", fingerprint, schema))
+    head = "\0".join((str(len(sound)), lower, "" if upper is None else f"below {upper}", fingerprint, schema, *fields))
     digest = hashlib.sha256(f"{len(head)}\0{head}\0".encode())
-    field_names = pa.array(fields, pa.string()).take(sound["field"].combine_chunks())
-    # Lengths before the strings: no id or field name can be mistaken for a separator.
-    rows = pc.binary_join_element_wise(
-        *(
-            pc.cast(column, pa.string())
-            for column in (
-                pc.binary_length(sound["doc_id"]),
-                sound["doc_id"],
-                pc.binary_length(field_names),
-                field_names,
-                sound["position"],
-                sound["text_hash"],
-            )
-        ),
-        " ",
-    )
-    for chunk in rows.chunks if isinstance(rows, pa.ChunkedArray) else [rows]:
-        for row in chunk.to_pylist():
-            digest.update(row.encode())
+    for name in (*_KEY, "text_hash"):
+        for chunk in sound[name].chunks:
+            digest.update(_lengths(chunk))
+        for chunk in sound[name].chunks:
+            digest.update(_values(chunk))
     return digest.hexdigest()[:32]
+
+
+def _lengths(array: pa.Array) -> bytes:
+    """Bytes of each string, as little-endian int32; of numbers, nothing."""
+    return pc.binary_length(array).to_numpy().astype("<i4").tobytes() if pa.types.is_string(array.type) else b""
+
+
+def _values(array: pa.Array) -> memoryview:
+    """The bytes of all values, one after another."""
+    return joined_bytes(array) if pa.types.is_string(array.type) else memoryview(array.to_numpy().tobytes())

@@ -15,7 +15,11 @@ import hashlib
 from enum import StrEnum
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+
+_HASH_BYTES: Final = 16
 
 TEXTS: Final = pa.schema(
     [
@@ -55,4 +59,23 @@ class Reason(StrEnum):
 
 def text_hash(text_utf8: bytes) -> str:
     """Return the first 16 bytes of the text's SHA-256 as 32 hex digits: the ``text_hash`` of a row."""
-    return hashlib.sha256(text_utf8).hexdigest()[:32]
+    return hashlib.sha256(text_utf8).hexdigest()[: 2 * _HASH_BYTES]
+
+
+def text_digests(texts: pa.StringArray) -> npt.NDArray[np.uint8]:
+    """The first 16 bytes of each text's SHA-256, shape (texts, 16). There must be no nulls."""
+    encoded = texts.dictionary_encode()
+    distinct = encoded.dictionary.cast(pa.binary()).to_pylist()
+    digests = b"".join([hashlib.sha256(text).digest()[:_HASH_BYTES] for text in distinct])
+    of_text: npt.NDArray[np.uint8] = np.frombuffer(digests, np.uint8).reshape(-1, _HASH_BYTES)
+    digests_of: npt.NDArray[np.uint8] = of_text[encoded.indices.to_numpy()]
+    return digests_of
+
+
+def hex_digits(digests: npt.NDArray[np.uint8]) -> pa.StringArray:
+    """What ``text_hash`` gives for texts of these digests, shape (texts, 16)."""
+    width = 2 * _HASH_BYTES
+    offsets = np.arange(len(digests) + 1, dtype=np.int32) * width
+    return pa.StringArray.from_buffers(
+        len(digests), pa.py_buffer(offsets), pa.py_buffer(digests.tobytes().hex().encode()), null_count=0
+    )

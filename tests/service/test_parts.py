@@ -293,17 +293,12 @@ def test_a_part_has_another_key_when_its_content_is_another(changed: str) -> Non
 
 
 def test_a_key_does_not_depend_on_what_is_not_content() -> None:
-    """Neither files and lines, nor the numbers of the fields, nor the chunks of the table."""
+    """Neither files and lines nor the chunks of the table."""
     moved = [{**row, "file": 7, "line": 99} for row in KEY_ROWS]
-    swapped = [{**row, "field": 1 - row["field"]} for row in KEY_ROWS]
     table = texts(*KEY_ROWS)
     chunked = pa.concat_tables([table.slice(0, 1), table.slice(1, 0), table.slice(1)])
     inputs: dict[str, Any] = {"lower": "", "upper": "m", "schema": "1.0", "fingerprint": "f" * 32}
-    assert {
-        key(moved),
-        key(swapped, fields=("steps", "title")),
-        part_key(chunked, ("title", "steps"), **inputs),
-    } == {key()}
+    assert {key(moved), part_key(chunked, ("title", "steps"), **inputs)} == {key()}
 
 
 def test_a_key_tells_where_an_id_ends() -> None:
@@ -315,4 +310,4 @@ def test_a_key_tells_where_an_id_ends() -> None:
 
 def test_a_key_is_32_hex_digits_that_stay() -> None:
     """The key of these rows is written down: another one would ask for every finished part again."""
-    assert key() == "341a7ae74068c42e287ae60e087592af"
+    assert key() == "5d176bb0d3b38d465b88443e535c035a"

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
+from kizami.input_digests import MODULUS, digest_sum
 from kizami.sources import Block, list_files, read_texts
 
 FIELDS = ("title", "ingredients.name", "steps")
@@ -74,4 +75,4 @@ def table_of(blocks: Sequence[Block]) -> pa.Table:
 
 def digest_of(blocks: Sequence[Block]) -> int:
     """Return the input digest of these blocks."""
-    return sum(block.input_digest for block in blocks) % (1 << 256)
+    return sum(digest_sum(block.digests) for block in blocks) % MODULUS

@@ -24,6 +24,8 @@ from kizami.analysis.sentences import cut_sentences
 from kizami.analysis.shown import Normalisation, Offsets, ShownTexts, code_points, show
 from kizami.encoded import TOKENS
 from kizami.errors import ConfigurationError
+from kizami.runs import ranges, run_offsets, running_sums
+from kizami.strings import joined_bytes
 from kizami_schemas import v1
 
 _LINE: Final = r"\t%phl\t%phr\t%pw\n"
@@ -138,7 +140,7 @@ class Analyser:
         is_unknown = kinds["is_unknown"].to_numpy(zero_copy_only=False)
         numbers = (kinds[name].to_numpy() for name in ("left", "right", "cost"))
         rows = self._lexicon.rows(PrintedTokens(surfaces, is_unknown, *numbers))
-        token_end = _running_sum_within(head_length[line], tokens)
+        token_end = running_sums(head_length[line], tokens)
         return _Read(
             tokens=tokens,
             row=rows[line],
@@ -153,7 +155,7 @@ class Analyser:
     def _columns(self, shown: ShownTexts, read: _Read, sentences: _Sentences) -> pa.Table:
         """The columns of a batch."""
         counts = read.tokens[sentences.number]
-        token = _ranges((np.cumsum(read.tokens) - read.tokens)[sentences.number], counts)
+        token = ranges((np.cumsum(read.tokens) - read.tokens)[sentences.number], counts)
         text_counts = np.bincount(sentences.text, counts, len(shown.bounds) - 1).astype(np.int64)
         starts = read.start[token] + np.repeat(sentences.start, counts)
         ends = shown.original(starts + read.length[token])
@@ -170,7 +172,7 @@ class Analyser:
             values[name] = pa.DictionaryArray.from_arrays(row, self._lexicon.column(name), safe=False)
         for name in ("lemma", "orth_base"):
             values[name] = _or_surface(values[name], surface)
-        offsets = pa.array(_offsets(text_counts))
+        offsets = pa.array(run_offsets(text_counts))
         columns = [_sentence_starts(counts, sentences.text, text_counts)]
         columns += [pa.ListArray.from_arrays(offsets, values[name]) for name in v1.TOKEN_COLUMNS]
         return pa.Table.from_arrays(columns, schema=TOKENS)
@@ -206,7 +208,7 @@ class _Read:
 
 def _parse_lines(lines: pa.StringArray) -> dict[str, pa.Array]:
     """Distinct lines as MeCab prints them, as columns."""
-    data = _values(lines)
+    data = joined_bytes(lines)
     if not len(data):
         return {name: pa.array([], type_) for name, type_ in _LINE_TYPES.items()}
     table = arrow_csv.read_csv(
@@ -225,7 +227,7 @@ def _is_whole(sentences: Sequence[str], tokens: Offsets, token_end: Offsets, hea
     rebuilt = np.zeros(len(tokens), np.int64)
     some = tokens > 0
     rebuilt[some] = token_end[np.cumsum(tokens)[some] - 1]
-    return np.array_equal(rebuilt, lengths) and _values(heads) == "".join(expected).encode()
+    return np.array_equal(rebuilt, lengths) and joined_bytes(heads) == "".join(expected).encode()
 
 
 def _faults(sentences: Sequence[str], printed: Sequence[str]) -> dict[int, str]:
@@ -264,23 +266,6 @@ def bundled_analyser(normalisation: Normalisation = Normalisation.UNIDIC) -> Ana
     return process_analyser(bundled_dictionary(), normalisation)
 
 
-def _offsets(lengths: Offsets) -> _Indices:
-    """Offsets of consecutive runs of these lengths: 0, the first's end, … the last's end."""
-    return np.concatenate(([0], np.cumsum(lengths)), dtype=np.int32, casting="unsafe")
-
-
-def _ranges(starts: Offsets, lengths: Offsets) -> Offsets:
-    """The numbers of the ranges that start here and are so long, one range after another."""
-    return np.repeat(starts - (np.cumsum(lengths) - lengths), lengths) + np.arange(lengths.sum())
-
-
-def _running_sum_within(values: Offsets, lengths: Offsets) -> Offsets:
-    """Running sum of ``values``, from zero again in each of the consecutive runs of these lengths."""
-    total = np.concatenate(([0], np.cumsum(values)))
-    sums: Offsets = total[1:] - np.repeat(total[np.cumsum(lengths) - lengths], lengths)
-    return sums
-
-
 def _or_surface(feature: pa.DictionaryArray, surface: pa.DictionaryArray) -> pa.DictionaryArray:
     """A feature, and where UniDic has none, the surface."""
     none = feature.dictionary.is_null().to_numpy(zero_copy_only=False)
@@ -302,17 +287,10 @@ def _slices(text: str, starts: Offsets, ends: Offsets) -> pa.StringArray:
     data = np.frombuffer(text.encode(), np.uint8)
     gap_start, gap_end = np.concatenate(([0], last)), np.append(first, len(data))
     inside = np.ones(len(data), np.bool_)
-    inside[_ranges(gap_start, gap_end - gap_start)] = False
+    inside[ranges(gap_start, gap_end - gap_start)] = False
     return pa.StringArray.from_buffers(
-        len(starts), pa.py_buffer(_offsets(last - first)), pa.py_buffer(data[inside]), null_count=0
+        len(starts), pa.py_buffer(run_offsets(last - first)), pa.py_buffer(data[inside]), null_count=0
     )
-
-
-def _values(strings: pa.StringArray) -> bytes:
-    """All the strings' UTF-8 one after another."""
-    offsets = np.frombuffer(strings.buffers()[1], np.int32)[strings.offset :][: len(strings) + 1]
-    values = strings.buffers()[2]
-    return b"" if values is None or not len(strings) else bytes(memoryview(values)[offsets[0] : offsets[-1]])
 
 
 def _sentence_starts(counts: Offsets, sentence_text: Offsets, text_counts: Offsets) -> pa.ListArray:
@@ -320,4 +298,4 @@ def _sentence_starts(counts: Offsets, sentence_text: Offsets, text_counts: Offse
     kept = counts > 0
     first = (np.cumsum(counts) - counts - (np.cumsum(text_counts) - text_counts)[sentence_text])[kept]
     sentences = np.bincount(sentence_text[kept], minlength=len(text_counts))
-    return pa.ListArray.from_arrays(pa.array(_offsets(sentences)), pa.array(first.astype(np.int32)))
+    return pa.ListArray.from_arrays(pa.array(run_offsets(sentences)), pa.array(first.astype(np.int32)))

@@ -38,15 +38,15 @@ def read_texts(
 ) -> Iterator[Block]:
     """Read one file once, in order, as blocks of texts.
 
-    A block ends after the document that brings it to ``block_bytes`` of text or to 20,000 rows; memory does not
-    depend on the file's size. ``file_index`` is the file's place in ``list_files``. A document of more than
-    ``document_limit_bytes`` of text is held back: each of its texts is a row with the reason, as with any other fault.
-    Null is no text; ``""`` and blank are texts; a null element of a list is no text, but its position counts.
+    A block ends after the document that brings it to ``block_bytes`` of text, to 20,000 documents or to 100,000 rows;
+    memory does not depend on the file's size. ``file_index`` is the file's place in ``list_files``. A document of more
+    than ``document_limit_bytes`` of text is held back: each of its texts is a row with the reason, as with any other
+    fault. Null is no text; ``""`` and blank are texts; a null element of a list is no text, but its position counts.
 
     Raises UnavailableError when the file cannot be read, DataError when it is truncated or corrupt,
     ConfigurationError for columns that its schema or header shows to be absent or of another type. JSON Lines show
     no such thing before their end: see ``absent_columns``.
     """
-    builder = BlockBuilder(file_index=file_index, fields=fields, block_bytes=block_bytes)
+    builder = BlockBuilder(file_index=file_index, block_bytes=block_bytes)
     records = Records(id_column, tuple(fields), document_limit_bytes)
     return _READERS[file.format](file, builder, records)

@@ -1,4 +1,4 @@
-"""Blocks: rows of texts collected into Arrow tables of bounded size, with what they add to the input digest."""
+"""Blocks: records collected into Arrow tables of texts of bounded size, each record with its digest."""
 
 from __future__ import annotations
 
@@ -7,118 +7,253 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from kizami.runs import sums
 from kizami.sources.records import Document
-from kizami.texts import TEXTS, Reason, text_hash
+from kizami.texts import TEXTS, Reason, hex_digits, text_digests
 
-_BLOCK_ROWS: Final = 20_000
-_MODULUS: Final = 1 << 256
-_NULL: Final = b"-,"
-_Row = tuple[bytes | None, int | None, int | None, bytes | None, str | None, str | None, str | None, int]
-"""The columns of TEXTS but ``file``."""
+_BLOCK_RECORDS: Final = 20_000
+_BLOCK_ROWS: Final = 100_000
+_NONE: Final = b"-,"
+_SOUND: Final = _NONE * 2
+_ROW: Final = np.dtype([("field", "<i2"), ("position", "<i4"), ("text_digest", "V16")])
+"""A text in its record's digest."""
+
+_Int16s = npt.NDArray[np.int16]
+_Int32s = npt.NDArray[np.int32]
+_Int64s = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A run of one file's documents, none of them cut."""
+    """A run of one file's records, none of them cut."""
 
     texts: pa.Table
     """Schema ``TEXTS``, in the order of the file, then of the configured fields, then of positions."""
-    documents: int
-    """Records read: documents sound or not, and records that cannot be parsed."""
-    input_digest: int
-    """Sum over the rows modulo 2**256; added up over all blocks, it does not depend on files, order or blocks.
-
-    A row counts as the SHA-256 (big endian) of its doc_id, field name, position, text_hash and reason, each as
-    ``length ":" UTF-8 ","`` or ``-,`` for null, the position in decimal. A record that cannot be parsed counts as the
-    SHA-256 of ``"!"``, its reason, ``"!"`` and the SHA-256 of its bytes without the final ``\\n``.
-    """
+    doc_ids: pa.StringArray
+    """One element a record, in the order of the file: documents, sound or not, and records that cannot be parsed. Null
+    where the record has no usable id."""
+    text_counts: _Int64s
+    """Of each record, the rows of ``texts`` that must end up in a row or in quarantine."""
+    text_bytes: _Int64s
+    """Of each record, the UTF-8 bytes of its sound texts."""
+    digests: npt.NDArray[np.uint8]
+    """Shape (records, 32). A record's digest is the SHA-256 of three netstrings (``length ":" bytes ","``, ``-,`` for
+    none: doc_id, reason, SHA-256 of a record that cannot be parsed without its final ``\\n``) and then of 22 bytes a
+    text: index of the field (int16) and position (int32), little endian, and the 16 bytes of text_hash, zeros in a
+    document with a fault. Added up modulo 2**256 (big endian) they do not depend on files, order or blocks."""
     columns: frozenset[str]
     """Names seen in the file so far, at least those configured: columns, and ``list.key`` for keys inside them."""
 
+    @property
+    def documents(self) -> int:
+        """Records read: documents sound or not, and records that cannot be parsed."""
+        return len(self.doc_ids)
+
+
+@dataclass(frozen=True, slots=True)
+class TextColumns:
+    """Records of a file in columns, and their texts."""
+
+    doc_ids: pa.StringArray
+    """An element a record."""
+    lines: _Int64s
+    """An element a record: its 1-based line in the file."""
+    counts: _Int64s
+    """An element a record: how many of the texts are its."""
+    fields: _Int16s
+    """An element a text, in the order of the records: index into the configured fields."""
+    positions: _Int32s
+    texts: pa.StringArray
+
+
+@dataclass(frozen=True, slots=True)
+class _HeldBack:
+    """Why a record is not sound."""
+
+    reason: Reason
+    message: str
+    raw_sha256: bytes | None = None
+
 
 class BlockBuilder:
-    """Collects the rows of one file."""
+    """Collects the records of one file."""
 
-    def __init__(self, *, file_index: int, fields: Sequence[str], block_bytes: int) -> None:
+    def __init__(self, *, file_index: int, block_bytes: int) -> None:
         self._file_index = file_index
-        self._fields = [_netstring(field.encode()) for field in fields]
         self._block_bytes = block_bytes
         self._clear()
+        self._clear_records()
 
     def _clear(self) -> None:
-        self._rows: list[_Row] = []
+        self._columns: list[TextColumns] = []
+        self._held_back: dict[int, _HeldBack] = {}
+        self._records = 0
+        self._rows = 0
         self._size_bytes = 0
-        self._documents = 0
-        self._digest = 0
+
+    def _clear_records(self) -> None:
+        self._ids: list[bytes | None] = []
+        self._lines: list[int] = []
+        self._counts: list[int] = []
+        self._fields: list[int] = []
+        self._positions: list[int] = []
+        self._texts: list[bytes] = []
 
     @property
     def full(self) -> bool:
         """Whether it is time to take a block."""
-        return self._size_bytes >= self._block_bytes or len(self._rows) >= _BLOCK_ROWS
+        return self._size_bytes >= self._block_bytes or self._records >= _BLOCK_RECORDS or self._rows >= _BLOCK_ROWS
 
     @property
     def empty(self) -> bool:
         """Whether a block would have no rows."""
-        return not self._rows
+        return not self._records
 
     def add(self, document: Document, line: int) -> None:
-        """Add the rows of one document; it always has one at least."""
+        """Add one document."""
         doc_id, texts, fault = document
-        self._documents += 1
-        id_part = _netstring(doc_id)
-        # This loop sees every text of the corpus: what it calls is looked up once.
-        append, sha256, from_bytes = self._rows.append, hashlib.sha256, int.from_bytes
-        if fault is None and texts:
-            size_bytes = digest = 0
-            for field, position, utf8 in texts:
-                digits = text_hash(utf8)
-                counted = b"%s%s%s32:%s,-," % (id_part, self._fields[field], _place(position), digits.encode())
-                digest += from_bytes(sha256(counted).digest(), "big")
-                size_bytes += len(utf8)
-                append((doc_id, field, position, utf8, digits, None, None, line))
-            self._digest += digest
-            self._size_bytes += size_bytes
-        elif fault is None:
-            self._count(id_part + _NULL * 4)
-            self._rows.append((doc_id, None, None, None, None, None, None, line))
-        else:
-            ending = _NULL + _netstring(fault.reason.encode())
-            for field, position, _ in texts:
-                self._count(id_part + self._fields[field] + _place(position) + ending)
-                self._rows.append((doc_id, field, position, None, None, fault.reason, fault.message, line))
-            if not texts:
-                self._count(id_part + _NULL * 2 + ending)
-                self._rows.append((doc_id, None, None, None, None, fault.reason, fault.message, line))
+        if fault is not None:
+            self._held_back[self._records] = _HeldBack(fault.reason, fault.message)
+        self._add_record(doc_id, line, len(texts))
+        if texts:
+            fields, positions, values = zip(*texts, strict=True)
+            if fault is not None:
+                values = (b"",) * len(texts)
+            self._fields += fields
+            self._positions += positions
+            self._texts += values
+            self._size_bytes += sum(map(len, values))
 
     def add_unparsable(self, reason: Reason, message: str, raw_sha256: bytes, line: int) -> None:
-        """Add the row of a record without a document; ``raw_sha256`` is of its bytes without the final ``\\n``."""
-        self._documents += 1
-        self._count(b"!%s!%s" % (reason.encode(), raw_sha256))
-        self._rows.append((None, None, None, None, None, reason, message, line))
+        """Add a record without a document; ``raw_sha256`` is of its bytes without the final ``\\n``."""
+        self._held_back[self._records] = _HeldBack(reason, message, raw_sha256)
+        self._add_record(None, line, 0)
+
+    def add_columns(self, columns: TextColumns) -> None:
+        """Add sound documents, all of them with an id."""
+        self._flush_records()
+        self._columns.append(columns)
+        self._records += len(columns.doc_ids)
+        self._rows += len(columns.texts)
+        self._size_bytes += columns.texts.nbytes
+
+    def _add_record(self, doc_id: bytes | None, line: int, texts: int) -> None:
+        self._ids.append(doc_id)
+        self._lines.append(line)
+        self._counts.append(texts)
+        self._records += 1
+        self._rows += texts or 1
+
+    def _flush_records(self) -> None:
+        """Turn what was added record by record into columns."""
+        if self._ids:
+            columns = TextColumns(
+                doc_ids=pa.array(self._ids, pa.string()),
+                lines=np.array(self._lines, np.int64),
+                counts=np.array(self._counts, np.int64),
+                fields=np.array(self._fields, np.int16),
+                positions=np.array(self._positions, np.int32),
+                texts=pa.array(self._texts, pa.string()),
+            )
+            self._columns.append(columns)
+            self._clear_records()
 
     def take(self, columns: frozenset[str]) -> Block:
         """Return what was added since the last block, and begin a new one."""
-        values = list(zip(*self._rows, strict=True)) or [()] * 8
-        values.insert(-1, (self._file_index,) * len(self._rows))
-        table = pa.Table.from_arrays(
-            [pa.array(column, field.type) for column, field in zip(values, TEXTS, strict=True)], schema=TEXTS
-        )
-        block = Block(table, self._documents, self._digest % _MODULUS, columns)
+        self._flush_records()
+        block = _block(_concatenated(self._columns), self._held_back, self._file_index, columns)
         self._clear()
         return block
 
-    def _count(self, row: bytes) -> None:
-        self._digest += int.from_bytes(hashlib.sha256(row).digest(), "big")
+
+def _concatenated(several: Sequence[TextColumns]) -> TextColumns:
+    strings = pa.array([], pa.string())
+    return TextColumns(
+        doc_ids=pa.concat_arrays([strings, *(each.doc_ids for each in several)]),
+        lines=np.concatenate([np.zeros(0, np.int64), *(each.lines for each in several)]),
+        counts=np.concatenate([np.zeros(0, np.int64), *(each.counts for each in several)]),
+        fields=np.concatenate([np.zeros(0, np.int16), *(each.fields for each in several)]),
+        positions=np.concatenate([np.zeros(0, np.int32), *(each.positions for each in several)]),
+        texts=pa.concat_arrays([strings, *(each.texts for each in several)]),
+    )
+
+
+def _block(records: TextColumns, held_back: dict[int, _HeldBack], file_index: int, columns: frozenset[str]) -> Block:
+    is_sound = np.ones(len(records.counts), np.bool_)
+    is_sound[list(held_back)] = False
+    record_of_text = np.repeat(np.arange(len(is_sound)), records.counts)
+    is_sound_text = is_sound[record_of_text]
+    text_hash = text_digests(records.texts)
+    text_hash[~is_sound_text] = 0
+    # A record without texts has a row all the same.
+    row_counts = np.maximum(records.counts, 1)
+    record = np.repeat(np.arange(len(is_sound)), row_counts)
+    has_text = np.repeat(records.counts > 0, row_counts)
+    text = _places(np.cumsum(has_text) - 1, has_text)
+    sound_text = _places(np.cumsum(has_text) - 1, has_text & is_sound[record])
+    reasons, messages = _column(held_back, "reason", len(is_sound)), _column(held_back, "message", len(is_sound))
+    table = pa.Table.from_arrays(
+        [
+            records.doc_ids.take(pa.array(record)),
+            pa.array(records.fields).take(text),
+            pa.array(records.positions).take(text),
+            records.texts.take(sound_text),
+            hex_digits(text_hash).take(sound_text),
+            reasons.take(pa.array(record)),
+            messages.take(pa.array(record)),
+            pa.array(np.full(len(record), file_index, np.int32)),
+            pa.array(records.lines[record]),
+        ],
+        schema=TEXTS,
+    )
+    sizes = pc.binary_length(records.texts).to_numpy().astype(np.int64)
+    return Block(
+        texts=table,
+        doc_ids=records.doc_ids,
+        text_counts=np.where(is_sound, records.counts, row_counts),
+        text_bytes=sums(sizes * is_sound_text, records.counts),
+        digests=_digests(records, text_hash, held_back),
+        columns=columns,
+    )
+
+
+def _places(places: _Int64s, valid: npt.NDArray[np.bool_]) -> pa.Int64Array:
+    return pa.array(places, mask=None if valid.all() else ~valid)
+
+
+def _column(held_back: dict[int, _HeldBack], name: str, length: int) -> pa.StringArray:
+    if not held_back:
+        return pa.nulls(length, pa.string())
+    values = [None] * length
+    for record, why in held_back.items():
+        values[record] = getattr(why, name)
+    return pa.array(values, pa.string())
+
+
+def _digests(
+    records: TextColumns, text_hash: npt.NDArray[np.uint8], held_back: dict[int, _HeldBack]
+) -> npt.NDArray[np.uint8]:
+    rows = np.zeros(len(text_hash), _ROW)
+    rows["field"], rows["position"] = records.fields, records.positions
+    rows["text_digest"] = text_hash.view("V16").ravel()
+    data = memoryview(rows.tobytes())
+    ends = (np.cumsum(records.counts) * _ROW.itemsize).tolist()
+    sha256 = hashlib.sha256
+    digests = []
+    begin = 0
+    for record, (doc_id, end) in enumerate(zip(records.doc_ids.cast(pa.binary()).to_pylist(), ends, strict=True)):
+        head = _netstring(doc_id)
+        why = held_back.get(record)
+        head += _SOUND if why is None else _netstring(why.reason.encode()) + _netstring(why.raw_sha256)
+        digests.append(sha256(head + data[begin:end]).digest())
+        begin = end
+    return np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32)
 
 
 def _netstring(value: bytes | None) -> bytes:
-    return _NULL if value is None else b"%d:%s," % (len(value), value)
-
-
-_PLACES: Final = [_netstring(b"%d" % position) for position in range(256)]
-
-
-def _place(position: int) -> bytes:
-    return _PLACES[position] if position < len(_PLACES) else _netstring(b"%d" % position)
+    return _NONE if value is None else b"%d:%b," % (len(value), value)

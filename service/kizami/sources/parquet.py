@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import types
 
@@ -16,6 +14,7 @@ from kizami.errors import ConfigurationError, DataError
 from kizami.sources.blocks import Block, BlockBuilder
 from kizami.sources.columns import FieldPath, absent_columns
 from kizami.sources.files import SourceFile, one_line
+from kizami.sources.record_batches import Column, element_type, text_columns, values
 from kizami.sources.records import Records
 from kizami.sources.streams import GuardedFile
 
@@ -27,14 +26,6 @@ _BUFFER_BYTES: Final = 1 << 20
 """Read ahead of each column; without it Arrow would hold whole column chunks, however large the row group."""
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class _Column:
-    """Where a field stands in the file."""
-
-    name: str
-    key: str | None
 
 
 def read_parquet(file: SourceFile, builder: BlockBuilder, records: Records) -> Iterator[Block]:
@@ -63,14 +54,22 @@ def read_parquet(file: SourceFile, builder: BlockBuilder, records: Records) -> I
         _check_id(file, schema, records.id_column)
         columns = [_resolve(file, schema, FieldPath.of(field)) for field in records.fields]
         number = 0
-        for batch in _batches(file, parquet, [_Column(records.id_column, None), *columns]):
-            ids = _values(batch, _Column(records.id_column, None))
-            fields = [_values(batch, column) for column in columns]
-            for id_value, *values in zip(ids, *fields, strict=True):
-                number += 1
-                builder.add(records.document(id_value, values), number)
+        for batch in _batches(file, parquet, [Column(records.id_column, None), *columns]):
+            sound = text_columns(
+                batch, records.id_column, columns, first_line=number + 1, limit_bytes=records.limit_bytes
+            )
+            if sound is None:
+                ids = values(batch, Column(records.id_column, None))
+                fields = [values(batch, column) for column in columns]
+                for line, (id_value, *of_fields) in enumerate(zip(ids, *fields, strict=True), number + 1):
+                    builder.add(records.document(id_value, of_fields), line)
+                    if builder.full:
+                        yield builder.take(seen)
+            else:
+                builder.add_columns(sound)
                 if builder.full:
                     yield builder.take(seen)
+            number += batch.num_rows
         yield builder.take(seen)
 
 
@@ -83,7 +82,7 @@ def _content(file: SourceFile, call: Callable[[], T]) -> T:
         ) from error
 
 
-def _batches(file: SourceFile, parquet: pq.ParquetFile, columns: Sequence[_Column | None]) -> Iterator[pa.RecordBatch]:
+def _batches(file: SourceFile, parquet: pq.ParquetFile, columns: Sequence[Column | None]) -> Iterator[pa.RecordBatch]:
     leaves = [parquet.schema.column(index).path for index in range(len(parquet.schema))]
     wanted = {leaf for column in columns if column for leaf in _leaves(leaves, column)}
     indexes = [index for index, leaf in enumerate(leaves) if leaf in wanted]
@@ -96,7 +95,7 @@ def _batches(file: SourceFile, parquet: pq.ParquetFile, columns: Sequence[_Colum
             yield batch
 
 
-def _leaves(leaves: Sequence[str], column: _Column) -> list[str]:
+def _leaves(leaves: Sequence[str], column: Column) -> list[str]:
     inside = [leaf for leaf in leaves if leaf == column.name or leaf.startswith(f"{column.name}.")]
     if column.key is None:
         return inside
@@ -107,7 +106,7 @@ def _leaves(leaves: Sequence[str], column: _Column) -> list[str]:
 def _names(schema: pa.Schema) -> Iterator[str]:
     for field in schema:
         yield field.name
-        inner = _element_type(field.type) or field.type
+        inner = element_type(field.type) or field.type
         if types.is_struct(inner):
             yield from (f"{field.name}.{inner.field(index).name}" for index in range(inner.num_fields))
 
@@ -130,7 +129,7 @@ def _check_single(file: SourceFile, name: str, indexes: Sequence[int]) -> None:
         raise DataError(f"source file {file.url} has {len(indexes)} columns named {name}; rename them")
 
 
-def _resolve(file: SourceFile, schema: pa.Schema, path: FieldPath) -> _Column | None:
+def _resolve(file: SourceFile, schema: pa.Schema, path: FieldPath) -> Column | None:
     """Find a field in the schema; None if the file lacks it."""
     for name, key in ((path.name, None), (path.head, path.key)):
         indexes = schema.get_all_field_indices(name)
@@ -139,17 +138,17 @@ def _resolve(file: SourceFile, schema: pa.Schema, path: FieldPath) -> _Column | 
         _check_single(file, name, indexes)
         found = schema.field(indexes[0]).type
         if key is not None:
-            struct = _element_type(found) or found
+            struct = element_type(found) or found
             if types.is_struct(struct):
                 if struct.get_field_index(key) < 0:
                     return None
                 inner = struct.field(key).type
                 # A list of structs has one text an element; lists in lists have no position to give.
-                if _is_text(inner) or (struct is found and _is_text(_element_type(inner))):
-                    return _Column(name, key)
+                if _is_text(inner) or (struct is found and _is_text(element_type(inner))):
+                    return Column(name, key)
                 found = inner
-        elif _is_text(found) or _is_text(_element_type(found)):
-            return _Column(name, None)
+        elif _is_text(found) or _is_text(element_type(found)):
+            return Column(name, None)
         raise ConfigurationError(
             f"source file {file.url}: field {path.name} has the type {found}; a field is a string, a list of strings,"
             " or one key, a string, of a struct or of a list of structs"
@@ -165,54 +164,3 @@ def _is_text(found: pa.DataType | None) -> bool:
     # A column that is null throughout, as pandas writes it, has no other type.
     kinds = (types.is_string, types.is_large_string, types.is_string_view, types.is_null)
     return any(kind(found) for kind in kinds)
-
-
-def _element_type(found: pa.DataType) -> pa.DataType | None:
-    is_list = types.is_list(found) or types.is_large_list(found) or types.is_fixed_size_list(found)
-    return found.value_type if is_list else None
-
-
-def _values(batch: pa.RecordBatch, column: _Column | None) -> list[Any]:
-    """Return one value a row, as Records takes them."""
-    if column is None:
-        return [None] * batch.num_rows
-    array = batch.column(column.name)
-    if _element_type(array.type) is None:
-        return _scalars(array, column.key)
-    return _lists(array, column.key)
-
-
-def _lists(array: pa.Array, key: str | None) -> list[Any]:
-    # flatten() leaves out what stands below null lists, so lengths alone say where each list begins.
-    elements = _scalars(array.flatten(), key)
-    values: list[Any] = []
-    begin = 0
-    for length in pc.list_value_length(array).to_pylist():
-        values.append(None if length is None else elements[begin : begin + length])
-        begin += length or 0
-    return values
-
-
-def _scalars(array: pa.Array, key: str | None) -> list[Any]:
-    if key is not None:
-        # Unlike StructArray.field(), struct_field gives null where the struct itself is null.
-        inner = pc.struct_field(array, [array.type.get_field_index(key)])
-        return _scalars(inner, None) if _element_type(inner.type) is None else _lists(inner, None)
-    if types.is_dictionary(array.type):
-        array = array.dictionary_decode()
-    if types.is_null(array.type) or types.is_integer(array.type):
-        return list(array.to_pylist())
-    values: list[Any] = array.cast(pa.large_binary()).to_pylist()
-    try:
-        array.validate(full=True)
-    except pa.ArrowInvalid:
-        return [None if value is None else _decoded(value) for value in values]
-    return values
-
-
-def _decoded(value: bytes) -> bytes | str:
-    try:
-        value.decode()
-    except UnicodeDecodeError:
-        return value.decode("utf-8", "surrogateescape")
-    return value
