@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from kizami import layout
 from kizami.analysis.contract import TextAnalyser
+from kizami.analysis.distinct import analyse_distinct
 from kizami.encoded import ROWS
 from kizami.errors import DataError
 from kizami.partfile import PartReport, PartWriter, inspect_part, read_failures
@@ -25,7 +26,7 @@ from kizami_schemas import v1
 
 BATCH_BYTES = 1 << 20
 """UTF-8 bytes of text given to the analyser at once: some 350,000 tokens at the most, about 60 MB of columns."""
-_BATCH_ROWS = 20_000
+_BATCH_ROWS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,7 @@ def _write(path: Path, job: PartJob, sound: pa.Table, analyser: TextAnalyser, pr
     done = 0
     with PartWriter(path, fingerprint=job.fingerprint, run=job.run) as writer:
         for batch in batches(sound):
-            analysis = analyser.analyse(batch["text"].to_pylist())
+            analysis = analyse_distinct(analyser, batch["text"].combine_chunks())
             for index, message in analysis.failures.items():
                 failures.append({"row": done + index, "message": message})
             rows = _rows(batch, job.fields, analysis.tokens)

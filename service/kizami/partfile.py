@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from kizami.encoded import ROWS, STRING_COLUMNS
+from kizami.runs import run_offsets
 from kizami_schemas import v1
 
 ROW_GROUP_ROWS: Final = 10_000
@@ -94,7 +95,7 @@ class PartWriter:
     def _flush(self) -> None:
         if self._pending:
             group = pa.concat_tables(self._pending)
-            codes = _Codes()
+            codes = _Codes(pc.list_value_length(group["start"]).to_numpy().astype(np.int64))
             columns = [
                 codes.merged(group[field.name]) if field.name in STRING_COLUMNS else group[field.name].combine_chunks()
                 for field in ROWS
@@ -126,9 +127,11 @@ class _Codes:
 
     The dictionary holds the values that occur, each once, the more frequent ones first: equal rows make equal bytes,
     and small codes compress better. Columns of tokens often share their indices, which are then counted once.
+    ``lengths`` are those of the lists, the same in every column.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, lengths: npt.NDArray[np.int64]) -> None:
+        self._offsets = pa.array(run_offsets(lengths))
         self._counted: dict[tuple[int, int, int], tuple[pa.Array, npt.NDArray[np.int64], npt.NDArray[np.int64]]] = {}
 
     def merged(self, column: pa.ChunkedArray) -> pa.ListArray:
@@ -152,12 +155,10 @@ class _Codes:
             final[values] = rank[code_of[at : at + len(values)]]
             at += len(values)
             codes.append(final[_indices(chunk)])
-        lengths = pc.list_value_length(column).to_numpy()
-        offsets = np.concatenate(([0], np.cumsum(lengths)), dtype=np.int32, casting="unsafe")
         values = pa.DictionaryArray.from_arrays(
             _with_nulls(np.concatenate(codes)), distinct.dictionary.take(pa.array(order)), safe=False
         )
-        return pa.ListArray.from_arrays(pa.array(offsets), values)
+        return pa.ListArray.from_arrays(self._offsets, values)
 
     def _count(self, chunk: pa.DictionaryArray) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """The indices that occur in a chunk, and how often."""

@@ -194,18 +194,17 @@ def _block(records: TextColumns, held_back: dict[int, _HeldBack], file_index: in
     row_counts = np.maximum(records.counts, 1)
     record = np.repeat(np.arange(len(is_sound)), row_counts)
     has_text = np.repeat(records.counts > 0, row_counts)
-    text = _places(np.cumsum(has_text) - 1, has_text)
-    sound_text = _places(np.cumsum(has_text) - 1, has_text & is_sound[record])
-    reasons, messages = _column(held_back, "reason", len(is_sound)), _column(held_back, "message", len(is_sound))
+    text = _places(has_text, has_text)
+    sound_text = _places(has_text, has_text & is_sound[record])
     table = pa.Table.from_arrays(
         [
             records.doc_ids.take(pa.array(record)),
-            pa.array(records.fields).take(text),
-            pa.array(records.positions).take(text),
-            records.texts.take(sound_text),
-            hex_digits(text_hash).take(sound_text),
-            reasons.take(pa.array(record)),
-            messages.take(pa.array(record)),
+            _at(pa.array(records.fields), text),
+            _at(pa.array(records.positions), text),
+            _at(records.texts, sound_text),
+            _at(hex_digits(text_hash), sound_text),
+            _held_back_column(held_back, "reason", record),
+            _held_back_column(held_back, "message", record),
             pa.array(np.full(len(record), file_index, np.int32)),
             pa.array(records.lines[record]),
         ],
@@ -222,17 +221,21 @@ def _block(records: TextColumns, held_back: dict[int, _HeldBack], file_index: in
     )
 
 
-def _places(places: _Int64s, valid: npt.NDArray[np.bool_]) -> pa.Int64Array:
-    return pa.array(places, mask=None if valid.all() else ~valid)
+def _places(has_text: npt.NDArray[np.bool_], wanted: npt.NDArray[np.bool_]) -> pa.Int64Array | None:
+    """For each row the place of its text, null where it is not wanted; None where it is all of them, in order."""
+    return None if wanted.all() else pa.array(np.cumsum(has_text) - 1, mask=~wanted)
 
 
-def _column(held_back: dict[int, _HeldBack], name: str, length: int) -> pa.StringArray:
+def _at(values: pa.Array, places: pa.Int64Array | None) -> pa.Array:
+    return values if places is None else values.take(places)
+
+
+def _held_back_column(held_back: dict[int, _HeldBack], name: str, record: _Int64s) -> pa.StringArray:
+    """An attribute of the records held back, for each row of ``record``."""
     if not held_back:
-        return pa.nulls(length, pa.string())
-    values = [None] * length
-    for record, why in held_back.items():
-        values[record] = getattr(why, name)
-    return pa.array(values, pa.string())
+        return pa.nulls(len(record), pa.string())
+    values = {number: getattr(why, name) for number, why in held_back.items()}
+    return pa.array([values.get(number) for number in record.tolist()], pa.string())
 
 
 def _digests(
