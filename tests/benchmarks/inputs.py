@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
-import json
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from kizami.analysis.shown import Normalisation, show
 from support import corpora
@@ -26,7 +28,7 @@ class Input:
     name: str
     fields: tuple[str, ...]
     documents: Path
-    """JSON Lines."""
+    """Parquet."""
     shown: Path
     """The same texts in the form that Kizami shows to MeCab, for its command line."""
     longest_line_bytes: int
@@ -39,19 +41,21 @@ class Input:
 
 def write_input(folder: Path, name: str, documents: Iterable[dict[str, Any]], fields: Sequence[str]) -> Input:
     """Write documents as an input called ``name``."""
-    source, shown_path = folder / f"{name}.jsonl", folder / f"{name}.shown.txt"
-    document_count = text_count = text_bytes = longest = 0
-    with source.open("w", encoding="utf-8") as lines, shown_path.open("wb") as shown_file:
+    source, shown_path = folder / f"{name}.parquet", folder / f"{name}.shown.txt"
+    records: list[dict[str, Any]] = []
+    text_count = text_bytes = longest = 0
+    columns = ["doc_id", *dict.fromkeys(field.partition(".")[0] for field in fields)]
+    with shown_path.open("wb") as shown_file:
         for document in documents:
-            document_count += 1
-            lines.write(json.dumps(document, ensure_ascii=False) + "\n")
+            records.append({column: document.get(column) for column in columns})
             for text in texts_of(document, fields):
                 text_count += 1
                 text_bytes += len(text.encode())
                 shown = show([text], Normalisation.UNIDIC).shown.encode() + b"\n"
                 longest = max(longest, *map(len, shown.split(b"\n")))
                 shown_file.write(shown)
-    return Input(name, tuple(fields), source, shown_path, longest, document_count, text_count, text_bytes)
+    pq.write_table(pa.Table.from_pylist(records), source)
+    return Input(name, tuple(fields), source, shown_path, longest, len(records), text_count, text_bytes)
 
 
 def bulk_excerpt(folder: Path, text_bytes: int) -> Input:
@@ -60,11 +64,9 @@ def bulk_excerpt(folder: Path, text_bytes: int) -> Input:
 
 
 def repeated_menus(folder: Path, text_bytes: int) -> Input:
-    """recipes_kobe_school_lunch again and again, with new ids each time, up to ``text_bytes`` of text."""
-    menus = list(corpora.documents(MENUS))
-    again = (
-        menu | {"doc_id": f"{menu['doc_id']}-{repetition:04}"} for repetition in itertools.count() for menu in menus
-    )
+    """recipes_kobe_school_lunch again and again, with new, increasing ids, up to ``text_bytes`` of text."""
+    menus = itertools.cycle(list(corpora.documents(MENUS)))
+    again = (menu | {"doc_id": f"menu-{number:08}"} for number, menu in enumerate(menus))
     return write_input(folder, "menus", _first(again, MENU_FIELDS, text_bytes), MENU_FIELDS)
 
 

@@ -26,6 +26,7 @@ def kizami(source: str, target: str, fields: str) -> dict[str, Any]:
     """A worker's whole path; the part is left at ``target``."""
     from benchmarks import worker_path  # noqa: PLC0415  # a contender imports what is its own
 
+    pa.array([])  # at the first one, pyarrow imports pandas
     with tempfile.TemporaryDirectory(prefix="kizami-bench-") as store:
         started = time.perf_counter()
         part = worker_path.build(Path(source), Path(store), json.loads(fields))

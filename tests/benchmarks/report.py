@@ -55,7 +55,7 @@ ENGLISH: Final = Words(
     "fugashi {fugashi}, unidic-lite {unidic}, pyarrow {pyarrow}, pandas {pandas}, Ray {ray}, Kizami {kizami}. "
     "A ratio is the median of those of the rounds.",
     clock="On one core, in a fresh process each time, contenders in turn: text in, all columns of schema v1 in a "
-    "Parquet file out, on the first {excerpt} of text of `bulk_aozora` in JSON Lines; school menus are "
+    "Parquet file out, on the first {excerpt} of text of `bulk_aozora` in Parquet; school menus are "
     "`recipes_kobe_school_lunch` repeated to that size under new ids. The clock runs from before the Tagger is made "
     "and the first text is read to the closed file, imports not included; of the `mecab` command, all counts. `mecab` "
     "has the same dictionary and is given the text already normalised. The script "
@@ -98,7 +98,7 @@ JAPANESE: Final = Words(
     "unidic-lite {unidic}、pyarrow {pyarrow}、pandas {pandas}、Ray {ray}、Kizami {kizami} での測定（{runs}）。"
     "比は各回の比の中央値です。",
     clock="一コア、毎回新しいプロセス、比較対象を交互に実行。本文を読み、スキーマ v1 の全列を Parquet に書くまでを、"
-    "JSON Lines の `bulk_aozora` の先頭 {excerpt} で測りました。"
+    "Parquet にした `bulk_aozora` の先頭 {excerpt} で測りました。"
     "給食献立は `recipes_kobe_school_lunch` を新しい id でその大きさまで繰り返したもの。"
     "時計は Tagger を作り最初のテキストを読む前からファイルを閉じるまで。"
     "import は含みませんが、`mecab` はコマンド全体です。`mecab` には同じ辞書と正規化済みのテキストを与えます。"

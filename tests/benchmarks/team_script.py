@@ -6,26 +6,24 @@ It shows MeCab each line as it is, without normalisation, which saves it work.
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
 import fugashi
 import pandas as pd
+import pyarrow.parquet as pq
 
 
 def analyse_corpus(source: Path, target: Path, fields: list[str]) -> None:
-    """Analyse a JSON Lines file and write its tokens to a Parquet file."""
+    """Analyse a Parquet file and write its tokens to a Parquet file."""
     tagger = fugashi.Tagger()
     rows = []
-    with source.open(encoding="utf-8") as lines:
-        for line in lines:
-            document = json.loads(line)
-            for field in fields:
-                for position, text in enumerate(texts_of(document, field)):
-                    if text is not None:
-                        row = {"doc_id": document["doc_id"], "field": field, "position": position}
-                        rows.append(row | analyse_text(tagger, text))
+    for document in pq.read_table(source).to_pylist():
+        for field in fields:
+            for position, text in enumerate(texts_of(document, field)):
+                if text is not None:
+                    row = {"doc_id": document["doc_id"], "field": field, "position": position}
+                    rows.append(row | analyse_text(tagger, text))
     pd.DataFrame(rows).to_parquet(target)
 
 
