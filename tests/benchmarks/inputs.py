@@ -41,7 +41,7 @@ class Input:
 
 def write_input(folder: Path, name: str, documents: Iterable[dict[str, Any]], fields: Sequence[str]) -> Input:
     """Write documents as an input called ``name``."""
-    source, shown_path = folder / f"{name}.parquet", folder / f"{name}.shown.txt"
+    source, shown_path = folder / f"{name}.documents.parquet", folder / f"{name}.shown.txt"
     records: list[dict[str, Any]] = []
     text_count = text_bytes = longest = 0
     columns = ["doc_id", *dict.fromkeys(field.partition(".")[0] for field in fields)]
