@@ -51,16 +51,17 @@ class UserDictionary:
 def read_user_dictionary(location: str) -> UserDictionary:
     """Read a CSV from the local disk or, with ``s3://``, from S3.
 
-    Raises ConfigurationError where it is not there or too large, UnavailableError where it cannot be read now.
+    Raises ConfigurationError where there is no such file or it is too large, UnavailableError where it cannot be read
+    now.
     """
     file_system, path = open_file_system(location)
     try:
+        if not file_system.get_file_info(path).is_file:
+            raise ConfigurationError(
+                f"user dictionary {location}: there is no such file; correct user_dictionary in the configuration"
+            )
         with file_system.open_input_stream(path) as stream:
             content: bytes = stream.read(SIZE_LIMIT_BYTES + 1)
-    except FileNotFoundError:
-        raise ConfigurationError(
-            f"user dictionary {location} is not there: correct user_dictionary in the configuration"
-        ) from None
     except (OSError, pa.ArrowInvalid) as error:
         raise UnavailableError(f"user dictionary {location} cannot be read: {one_line(error)}") from error
     if len(content) > SIZE_LIMIT_BYTES:
@@ -112,7 +113,7 @@ def _compiled(user: UserDictionary, entries: Sequence[Entry], folder: Path) -> I
                 user.location,
                 at_fault.line,
                 f"gives no context ids, and the dictionary has none for {part_of_speech}: correct these features, "
-                "or give both ids",
+                "write 17 with the goshu among them, or give both ids",
             )
         yield path
 
