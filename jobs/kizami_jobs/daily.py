@@ -164,8 +164,9 @@ class _Run:
         ConfigurationError for a line of it that is at fault."""
         dictionary = bundled_dictionary()
         if self.corpus.user_dictionary is not None:
-            self.user = read_user_dictionary(self.corpus.user_dictionary)
-            self.progress.say(inspect(self.user, dictionary.folder, self.corpus.normalisation))
+            with self.record.stage("dictionary"):
+                self.user = read_user_dictionary(self.corpus.user_dictionary)
+                self.progress.say(inspect(self.user, dictionary.folder, self.corpus.normalisation))
             dictionary = dictionary.with_words(self.user)
         self.record.note(
             fingerprint=fingerprint(dictionary, self.corpus.normalisation),

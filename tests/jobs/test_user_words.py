@@ -109,4 +109,4 @@ def test_a_bad_line_or_a_missing_file_exits_78(
         run(config)
     entries = ledger(str(tmp_path / "store"))
     assert [(entry.state, entry.exit_code) for entry in entries] == [(State.FAILED, 78)] * 2
-    assert all(entry.counts.texts == 0 for entry in entries)
+    assert all((entry.stage, entry.counts.texts) == ("dictionary", 0) for entry in entries)
