@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import socket
 import struct
 import subprocess
@@ -29,6 +30,9 @@ _INDEXER_SECONDS: Final = 300.0
 """A hundred thousand entries take less than one."""
 # MeCab's indexer ends its process on an error and may crash it, so it has one of its own.
 _INDEXER: Final = "import sys; sys.path[:] = sys.argv[2:]; import fugashi; fugashi.build_dictionary(sys.argv[1])"
+
+# How it says that it found no context ids for some entry, but not for which.
+_NO_IDS: Final = re.compile("cannot find (LEFT|RIGHT)-ID|rewrite failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,7 @@ def read_user_dictionary(location: str) -> UserDictionary:
             raise ConfigurationError(
                 f"user dictionary {location}: there is no such file; correct user_dictionary in the configuration"
             )
-        with file_system.open_input_stream(path) as stream:
+        with file_system.open_input_stream(path, compression=None) as stream:
             content: bytes = stream.read(SIZE_LIMIT_BYTES + 1)
     except (OSError, pa.ArrowInvalid) as error:
         raise UnavailableError(f"user dictionary {location} cannot be read: {one_line(error)}") from error
@@ -103,11 +107,11 @@ def _compiled(user: UserDictionary, entries: Sequence[Entry], folder: Path) -> I
         path = Path(work) / "words.dic"
         failure = _index(folder, path, [entry.csv() for entry in entries])
         if failure is not None:
-            at_fault = _without_ids(folder, path, entries)
-            if at_fault is None:
+            if not _NO_IDS.search(failure):
                 raise UnavailableError(
                     f"user dictionary {user.location} cannot be compiled on host {socket.gethostname()}: {failure}"
                 )
+            at_fault = _without_ids(folder, path, entries)
             part_of_speech = ",".join(at_fault.features.split(",")[:6])
             raise line_error(
                 user.location,
@@ -118,12 +122,10 @@ def _compiled(user: UserDictionary, entries: Sequence[Entry], folder: Path) -> I
         yield path
 
 
-def _without_ids(folder: Path, path: Path, entries: Sequence[Entry]) -> Entry | None:
-    """The first entry whose context ids the indexer does not find. It only says that there is one: so by halving."""
+def _without_ids(folder: Path, path: Path, entries: Sequence[Entry]) -> Entry:
+    """The first entry whose context ids the indexer does not find, by halving; there is one."""
     asking = [entry for entry in entries if entry.has_automatic_ids]
     lines = [entry.csv() for entry in asking]
-    if not lines or _index(folder, path, lines) is None:
-        return None
     sound, unsound = 0, len(lines)
     while unsound - sound > 1:
         middle = (sound + unsound) // 2

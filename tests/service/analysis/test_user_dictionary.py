@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 import tempfile
 from collections.abc import Sequence
 from functools import partial
@@ -21,7 +22,7 @@ from kizami.analysis.lexicon import Lexicon
 from kizami.analysis.shown import Normalisation
 from kizami.analysis.user_dictionary import UserDictionary, inspect, read_user_dictionary
 from kizami.encoded import TOKENS
-from kizami.errors import ConfigurationError
+from kizami.errors import ConfigurationError, UnavailableError
 from kizami.stores import open_store
 from support import corpora
 from support.reference import compile_words, reference_tokens
@@ -229,6 +230,21 @@ def test_a_part_of_speech_without_ids_is_named() -> None:
         "user dictionary words.csv, line 52 gives no context ids, and the dictionary has none for "
         "名詞,普通,一般,*,*,*: correct these features, write 17 with the goshu among them, or give both ids"
     )
+
+
+@pytest.mark.parametrize(
+    ("program", "message"), [("/bin/false", "MeCab's indexer ended with 1"), ("/nowhere/python", "No such file")]
+)
+def test_a_host_that_cannot_compile_is_named_not_the_words(
+    program: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is wrong with the host is no line's fault."""
+    monkeypatch.setattr(sys, "executable", program)
+    with pytest.raises(
+        UnavailableError, match=r"user dictionary words\.csv cannot be compiled on host \S+: "
+    ) as raised:
+        Analyser(dictionary_of(WORDS), Normalisation.UNIDIC)
+    assert message in str(raised.value)
 
 
 def test_a_hundred_thousand_words_are_all_there() -> None:
