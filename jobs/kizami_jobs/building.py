@@ -19,6 +19,7 @@ from ray.exceptions import (
 )
 
 from kizami import layout
+from kizami.analysis.user_dictionary import UserDictionary
 from kizami.analysis.watchdog import AnalyserFaultError
 from kizami.config import CorpusConfig
 from kizami.errors import UnavailableError
@@ -69,6 +70,7 @@ def build_parts(
     corpus: CorpusConfig,
     shared: SharedStore,
     *,
+    user: UserDictionary | None,
     progress: Progress,
     check: Callable[[], None],
 ) -> list[WorkerReport]:
@@ -79,9 +81,11 @@ def build_parts(
     """
     board: Any = ProgressBoard.remote()  # type: ignore[attr-defined]  # Ray adds it to the class
 
+    words = None if user is None else ray.put(user)  # once, however many parts there are
+
     def submit(attempt: _Attempt) -> Any:
         guarded = bool(attempt.failed)
-        return make_part.remote(attempt.job, corpus, shared, board, guarded, *attempt.slices)
+        return make_part.remote(attempt.job, corpus, shared, board, guarded, words, *attempt.slices)
 
     slices = _shuffle(blocks, tuple(job.lower for job in jobs))
     attempts = [_Attempt(job, own) for job, own in zip(jobs, slices, strict=True)]

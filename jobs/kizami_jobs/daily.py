@@ -15,6 +15,7 @@ import ray.exceptions
 
 from kizami import json_form, layout
 from kizami.analysis.dictionary import ANALYSIS_VERSION, bundled_dictionary, fingerprint
+from kizami.analysis.user_dictionary import UserDictionary, inspect, read_user_dictionary
 from kizami.assembly import assemble, count
 from kizami.cleaning import clean
 from kizami.config import Config, CorpusConfig
@@ -109,13 +110,15 @@ class _Run:
     request: RunRequest
     corpus: CorpusConfig
     """Its source is that of the business date."""
+    user: UserDictionary | None = None
+    """The corpus's own words, read when the run starts."""
 
     def perform(self, address: str | None) -> Pointer:
         """Make and publish the snapshot; the pointer to it, or to the one that was made of the same input."""
         entry = self.record.entry
         self.progress.say(f"run {entry.run}: corpus {entry.corpus}, business date {entry.date}")
         files = list_files(self.corpus.source)
-        self.record.note(fingerprint=fingerprint(bundled_dictionary(), self.corpus.normalisation))
+        self._take_dictionary()
         with self.record.stage("ray"):
             session = connected(address)
             session.__enter__()
@@ -156,6 +159,20 @@ class _Run:
         self._clean()
         return pointer
 
+    def _take_dictionary(self) -> None:
+        """Read the user dictionary, if there is one, and note what the tokens will be made with. Raises
+        ConfigurationError for a line of it that is at fault."""
+        dictionary = bundled_dictionary()
+        if self.corpus.user_dictionary is not None:
+            with self.record.stage("dictionary"):
+                self.user = read_user_dictionary(self.corpus.user_dictionary)
+                self.progress.say(inspect(self.user, dictionary.folder, self.corpus.normalisation))
+            dictionary = dictionary.with_words(self.user)
+        self.record.note(
+            fingerprint=fingerprint(dictionary, self.corpus.normalisation),
+            versions={**self.record.entry.versions, "dictionary": dictionary.name},
+        )
+
     def _may_go_on(self) -> None:
         """Raise LockLostError or InterruptedRunError where the run must not go on."""
         self.lease.check()
@@ -190,7 +207,9 @@ class _Run:
         self.progress.start_texts(corpus.texts)
         with probed(self.store, self.corpus.name, entry.run) as shared:
             blocks = corpus.take_blocks()
-            built = build_parts(jobs, blocks, self.corpus, shared, progress=self.progress, check=self._may_go_on)
+            built = build_parts(
+                jobs, blocks, self.corpus, shared, user=self.user, progress=self.progress, check=self._may_go_on
+            )
         self.progress.end_texts()
         self._count(built)
         return [report.part for report in built]

@@ -22,6 +22,7 @@ from kizami.analysis.analyser import Analyser, process_analyser
 from kizami.analysis.contract import TextAnalyser
 from kizami.analysis.dictionary import Dictionary, bundled_dictionary, fingerprint
 from kizami.analysis.guard import GuardedAnalyser
+from kizami.analysis.user_dictionary import UserDictionary
 from kizami.analysis.watchdog import WatchedAnalyser
 from kizami.config import MAX_DOCUMENT_BYTES, CorpusConfig
 from kizami.errors import ConfigurationError, UnavailableError
@@ -138,17 +139,23 @@ class WorkerReport:
 
 # No retries by Ray: a text that crashes the worker would crash every one of them. The driver tries again, guarded.
 @ray.remote(num_cpus=1, max_retries=0)
-def make_part(
-    job: PartJob, corpus: CorpusConfig, shared: SharedStore, board: Any, guarded: bool, *slices: pa.Table
+def make_part(  # noqa: PLR0917  # Ray types only functions of positional parameters
+    job: PartJob,
+    corpus: CorpusConfig,
+    shared: SharedStore,
+    board: Any,
+    guarded: bool,
+    user: UserDictionary | None,
+    *slices: pa.Table,
 ) -> WorkerReport:
-    """Build one part and put it in staging.
+    """Build one part and put it in staging. ``user`` has the corpus's own words, as the driver read them.
 
     The Tagger is this process's own, which a text may crash and the watchdog ends when a text makes it hang; with
     ``guarded`` it is that of a child, and such a text is held back.
     """
     started = time.monotonic()
     store = shared.open()
-    dictionary = bundled_dictionary()
+    dictionary = bundled_dictionary().with_words(user)
     own = fingerprint(dictionary, corpus.normalisation)
     if own != job.fingerprint:
         raise UnavailableError(

@@ -35,6 +35,9 @@ class CorpusConfig:
     id_column: str
     fields: tuple[str, ...]
     """In the order that rows of a document take; ``list.key`` for one key of a list of structs."""
+    user_dictionary: str | None = None
+    """A MeCab CSV with words of the corpus's own; ``s3://`` or a local path of the host that starts the run, absolute
+    once read."""
     normalisation: Normalisation = Normalisation.UNIDIC
     """Full width by default, because UniDic is written so."""
     retention_dates: int = 14
@@ -115,7 +118,16 @@ def _corpus(name: str, table: object, folder: Path) -> CorpusConfig:
         raise ConfigurationError(f"corpora.{name} is not a table")
     _refuse_unknown(
         table,
-        {"source", "id", "fields", "normalisation", "part_bytes", "hang_after", "retention_dates"},
+        {
+            "source",
+            "id",
+            "fields",
+            "normalisation",
+            "user_dictionary",
+            "part_bytes",
+            "hang_after",
+            "retention_dates",
+        },
         where,
     )
     fields = _get(table, "fields", list, where)
@@ -137,11 +149,23 @@ def _corpus(name: str, table: object, folder: Path) -> CorpusConfig:
         source=_absolute(_get(table, "source", str, where), folder),
         id_column=_get(table, "id", str, where),
         fields=tuple(fields),
+        user_dictionary=_user_dictionary(table, where, folder),
         normalisation=Normalisation(normalisation),
         part_bytes=part_bytes,
         hang_after_seconds=_duration(table.get("hang_after", "100s"), f"{where}hang_after"),
         retention_dates=retention_dates,
     )
+
+
+def _user_dictionary(table: Mapping[str, Any], where: str, folder: Path) -> str | None:
+    if "user_dictionary" not in table:
+        return None
+    location: str = _get(table, "user_dictionary", str, where)
+    bucket = location.removeprefix("s3://").partition("/")[0]
+    if "://" in location and (not location.startswith("s3://") or "@" in bucket):
+        # Not repeated: what stands before an @ may be a secret.
+        raise ConfigurationError(f"{where}user_dictionary is a local path or s3://bucket/key, without credentials")
+    return _absolute(location, folder)
 
 
 def _lock(table: Mapping[str, Any]) -> LockConfig:

@@ -62,7 +62,7 @@ class Provenance:
     part_bytes: int
     analysis_version: int
     versions: Mapping[str, str]
-    """Of kizami, Python, pyarrow, fugashi, Ray and the dictionary."""
+    """Of kizami, Python, pyarrow, fugashi, Ray and the dictionary, with the user dictionary's file name and digest."""
 
 
 @dataclass(frozen=True, slots=True)

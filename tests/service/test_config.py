@@ -37,12 +37,14 @@ def test_defaults_are_the_contracts(tmp_path: Path) -> None:
     assert (corpus.normalisation, corpus.part_bytes) == (Normalisation.UNIDIC, 32 << 20)
     assert corpus.hang_after_seconds == 100
     assert corpus.retention_dates == 14
+    assert corpus.user_dictionary is None
 
 
 def test_every_key_is_read(tmp_path: Path) -> None:
     """Nothing that is written there is passed over."""
     lock = '[lock]\nbeat = "0.5s"\nexpiry = "1.5 m"\n'
     extra = 'normalisation = "none"\npart_bytes = "8 MiB"\nhang_after = "5m"\nretention_dates = 90\n'
+    extra += 'user_dictionary = "words/own.csv"\n'
     text = 'store = "s3://ml-shared/tokens/"\ntimezone = "Europe/Berlin"\n' + lock + CORPUS + extra
     config = load_config(write(tmp_path, text))
     assert (config.store, config.timezone.key) == ("s3://ml-shared/tokens", "Europe/Berlin")
@@ -51,6 +53,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     assert config.corpus("recipes").part_bytes == 8 << 20
     assert config.corpus("recipes").hang_after_seconds == 300
     assert config.corpus("recipes").retention_dates == 90
+    assert config.corpus("recipes").user_dictionary == str(tmp_path / "words" / "own.csv")
 
 
 @pytest.mark.parametrize(
@@ -115,6 +118,16 @@ FAULTS = {
     "a field twice": (STORE + CORPUS.replace("ingredients.name", "title"), "fields names a column twice"),
     "normalisation": (STORE + CORPUS + 'normalisation = "nfkc"', "normalisation is 'nfkc'; it is one of unidic, none"),
     "normalisation is a flag": (STORE + CORPUS + "normalisation = false", "normalisation is not a string"),
+    "user dictionary is a list": (STORE + CORPUS + "user_dictionary = []", "recipes.user_dictionary is not a string"),
+    "user dictionary is empty": (STORE + CORPUS + 'user_dictionary = ""', "user_dictionary is not a string with some"),
+    "user dictionary on the web": (
+        STORE + CORPUS + 'user_dictionary = "https://words.example/own.csv"',
+        "corpora.recipes.user_dictionary is a local path or s3://bucket/key, without credentials",
+    ),
+    "user dictionary with credentials": (
+        STORE + CORPUS + 'user_dictionary = "s3://key:secret@bucket/own.csv"',
+        "corpora.recipes.user_dictionary is a local path or s3://bucket/key, without credentials",
+    ),
     "size without a unit": (STORE + CORPUS + "part_bytes = 32", "part_bytes is 32; write a size like 32MiB"),
     "size of another unit": (STORE + CORPUS + 'part_bytes = "32MB"', "part_bytes is '32MB'; write a size like 32MiB"),
     "size is a flag": (STORE + CORPUS + "part_bytes = true", "part_bytes is True; write a size"),

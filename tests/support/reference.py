@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import subprocess
+import sys
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import fugashi
@@ -18,8 +22,29 @@ _FALLBACK = {"lemma": "lemma", "orth_base": "orthBase"}
 
 
 @cache
-def _tagger() -> Any:
-    return fugashi.Tagger()
+def _tagger(words: Path | None) -> Any:
+    return fugashi.Tagger(f"-u '{words}'" if words else "")
+
+
+def compile_words(lines: list[str], normalisation: Normalisation, folder: Path) -> Path:
+    """A user dictionary for the reference, of sound lines: the surface's shown form, then the line as it stands."""
+    shown = []
+    for line in lines:
+        surface = next(csv.reader([line]))[0]
+        rest = line[len(surface) :] if line.startswith(surface) else line[line.index('",') + 1 :]
+        form = show(surface, normalisation).shown
+        shown.append(('"' + form.replace('"', '""') + '"' if set(form) & set('",') else form) + rest)
+    return index(("\n".join(shown) + "\n").encode(), folder)
+
+
+def index(content: bytes, folder: Path) -> Path:
+    """A CSV as MeCab's own indexer compiles it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "reference.csv").write_bytes(content)
+    arguments = f"x -d '{unidic_lite.DICDIR}' -u reference.dic -f utf8 -t utf8 reference.csv"
+    program = f"import fugashi; fugashi.build_dictionary({arguments!r})"
+    subprocess.run([sys.executable, "-c", program], cwd=folder, check=True, capture_output=True)
+    return folder / "reference.dic"
 
 
 @cache
@@ -41,15 +66,15 @@ def printed_tokens(shown: str, spans: list[tuple[int, int]]) -> set[tuple[int, s
     return tokens
 
 
-def reference_tokens(text: str, normalisation: Normalisation) -> dict[str, list[Any]]:
-    """The token columns of schema v1 for one text, as plain lists."""
+def reference_tokens(text: str, normalisation: Normalisation, words: Path | None = None) -> dict[str, list[Any]]:
+    """The token columns of schema v1 for one text, as plain lists; ``words`` is a compiled user dictionary."""
     columns: dict[str, list[Any]] = {"sentence_start": [], "surface": [], "start": [], "is_unknown": []}
     columns |= {name: [] for name in (*_STARRED, *_EMPTY, *_FALLBACK)}
     form = show(text, normalisation)
     origin = list(range(len(text) + 1)) if form.origin is None else form.origin.tolist()
     for start, end in cut_sentences(form.shown):
         position = start
-        nodes = _tagger()(form.shown[start:end])
+        nodes = _tagger(words)(form.shown[start:end])
         if nodes:
             columns["sentence_start"].append(len(columns["surface"]))
         for node in nodes:
@@ -60,7 +85,7 @@ def reference_tokens(text: str, normalisation: Normalisation) -> dict[str, list[
             columns["is_unknown"].append(node.is_unk)
             for name, feature in _STARRED.items():
                 value = getattr(node.feature, feature)
-                columns[name].append(None if value == "*" else value)
+                columns[name].append(None if value in {"*", ""} else value)
             for name, feature in _EMPTY.items():
                 columns[name].append(getattr(node.feature, feature) or None)
             for name, feature in _FALLBACK.items():

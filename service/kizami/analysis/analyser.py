@@ -7,9 +7,12 @@ every column is an index into a dictionary. Nothing in Python runs once a token.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -22,6 +25,7 @@ from kizami.analysis.dictionary import Dictionary, bundled_dictionary
 from kizami.analysis.lexicon import FEATURE_COLUMNS, Lexicon, PrintedTokens
 from kizami.analysis.sentences import cut_sentences
 from kizami.analysis.shown import Normalisation, Offsets, ShownTexts, code_points, show
+from kizami.analysis.user_dictionary import compiled
 from kizami.encoded import TOKENS
 from kizami.errors import ConfigurationError
 from kizami.runs import ranges, run_offsets, running_sums
@@ -66,14 +70,17 @@ class Analysis:
 class Analyser:
     """MeCab with one dictionary and one normalisation. Not to be shared between threads or processes.
 
-    Its tokens and features are those of ``fugashi.Tagger`` called once a sentence on the shown form.
+    Its tokens and features are those of ``fugashi.Tagger`` called once a sentence on the shown form. To make one with a
+    user dictionary compiles that: raises ConfigurationError for a bad line of it.
     """
 
     def __init__(self, dictionary: Dictionary, normalisation: Normalisation) -> None:
         self.dictionary = dictionary
         self.normalisation = normalisation
-        self._lexicon = Lexicon(dictionary.folder)
-        self._parse = _tagger(dictionary)
+        user = nullcontext() if dictionary.user is None else compiled(dictionary.user, dictionary.folder, normalisation)
+        with user as words:  # both map the file into memory: it is not needed afterwards
+            self._lexicon = Lexicon(dictionary.folder, words)
+            self._parse = _tagger(dictionary.folder, words)
         self._printed: dict[str, str] = {}
 
     def analyse(self, texts: Sequence[str]) -> Analysis:
@@ -245,13 +252,15 @@ def _faults(sentences: Sequence[str], printed: Sequence[str]) -> dict[int, str]:
     return faults
 
 
-def _tagger(dictionary: Dictionary):  # type: ignore[no-untyped-def]  # fugashi has no types
+def _tagger(folder: Path, words: Path | None):  # type: ignore[no-untyped-def]  # fugashi has no types
     try:
         import fugashi  # noqa: PLC0415  # reading snapshots needs no MeCab
     except ImportError as error:
         raise ConfigurationError("fugashi is not installed: pip install 'kizami[jobs]'") from error
     # Without -O '' the dictionary's own dicrc chooses the output format and silently wins over -F.
-    arguments = f"-r /dev/null -d '{dictionary.folder}' -O '' -F'{_TOKEN_FORMAT}' -U'{_UNKNOWN_FORMAT}' -E ''"
+    arguments = f"-r /dev/null -d '{folder}' -O '' -F'{_TOKEN_FORMAT}' -U'{_UNKNOWN_FORMAT}' -E ''"
+    if words is not None:
+        arguments += " -u " + shlex.quote(f'"{words}"')  # MeCab takes a list of files, separated by commas
     return fugashi.GenericTagger(arguments).parse
 
 

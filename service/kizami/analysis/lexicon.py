@@ -63,15 +63,21 @@ class PrintedTokens:
 
 
 class Lexicon:
-    """The entries of a dictionary folder: ``rows`` finds them, ``column`` gives their features by row.
+    """The entries of a dictionary folder and a user dictionary: ``rows`` finds them, ``column`` gives their features
+    by row.
 
     It remembers the entries asked for; ``forget`` drops them, and nothing but speed depends on it. Raises
-    ConfigurationError where the folder's files are not a dictionary of MeCab 0.996 in UTF-8.
+    ConfigurationError where the files are not dictionaries of MeCab 0.996 in UTF-8. They may be removed afterwards.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, user: Path | None = None) -> None:
         self._known = _DictionaryFile(folder / "sys.dic")
         self._unknown = _DictionaryFile(folder / "unk.dic")
+        self._user = None if user is None else _DictionaryFile(user)
+        # Numbers of entries: those of the dictionary, then those of unknown words, then the user's.
+        self._unknown_from = len(self._known.tokens)
+        self._user_from = self._unknown_from + len(self._unknown.tokens)
+        entries = self._user_from + (0 if self._user is None else len(self._user.tokens))
         unknown = self._unknown.tokens
         self._unknown_keys = {
             key: number
@@ -79,7 +85,7 @@ class Lexicon:
                 zip(*(unknown[name].tolist() for name in ("left", "right", "cost")), strict=True)
             )
         }
-        self._row_of = np.full(len(self._known.tokens) + len(unknown), -1, np.int32)
+        self._row_of = np.full(entries, -1, np.int32)
         self._columns: dict[str, pa.StringArray] = {}
         self.forget()
 
@@ -105,19 +111,27 @@ class Lexicon:
             numbers = [self._unknown_keys[key] for key in keys]
         except KeyError as error:
             raise LookupError(f"no kind of unknown word has the ids and cost {error}") from None
-        entries[unknown] = np.array(numbers, np.int64) + len(self._known.tokens)
+        entries[unknown] = np.array(numbers, np.int64) + self._unknown_from
         known = np.flatnonzero(~printed.is_unknown)
-        surfaces = printed.surface.take(pa.array(known))
-        entries[known] = self._known.find(surfaces, printed.left[known], printed.right[known], printed.cost[known])
+        entries[known] = self._known.find(printed, known)
+        if self._user is not None:
+            # The dictionary comes first: of entries that agree in all, MeCab chooses its own before the user's.
+            own = known[entries[known] < 0]
+            found = self._user.find(printed, own)
+            entries[own] = np.where(found < 0, found, found + self._user_from)
+        if (entries < 0).any():
+            raise LookupError("MeCab printed a word that its dictionary does not hold")
         self._learn(np.unique(entries[self._row_of[entries] < 0]))
         return self._row_of[entries]
 
     def _learn(self, entries: Numbers) -> None:
         if not len(entries):
             return
-        known = entries[entries < len(self._known.tokens)]
-        unknown = entries[len(known) :] - len(self._known.tokens)
-        columns = _feature_columns(self._known.features(known) + self._unknown.features(unknown))
+        known, unknown, own = np.split(entries, np.searchsorted(entries, (self._unknown_from, self._user_from)))
+        lines = self._known.features(known) + self._unknown.features(unknown - self._unknown_from)
+        if self._user is not None:
+            lines += self._user.features(own - self._user_from)
+        columns = _feature_columns(lines)
         self._row_of[entries] = np.arange(len(self), len(self) + len(entries), dtype=np.int32)
         self._columns = {name: pa.concat_arrays([old, columns[name]]) for name, old in self._columns.items()}
 
@@ -143,29 +157,33 @@ class _DictionaryFile:
         starts = self._features_at + self.tokens["feature"][numbers].astype(np.int64)
         return [self._bytes[start : self._bytes.find(b"\0", start)] for start in starts.tolist()]
 
-    def find(self, surfaces: pa.StringArray, left: Numbers, right: Numbers, cost: Numbers) -> Numbers:
-        """The number of the token with each surface, ids and cost.
+    def find(self, printed: PrintedTokens, places: Numbers) -> Numbers:
+        """The number of each of the tokens at ``places`` by its surface, ids and cost, -1 where it is not there.
 
         Where several agree in all, it is the first, as in MeCab, whose search for the best path keeps the first of
-        equals. Raises LookupError for one that is not there.
+        equals.
         """
-        cell = self._walk(surfaces)
-        value = -self._base[cell].astype(np.int64) - 1
+        cell = self._walk(printed.surface.take(pa.array(places)))
+        held = np.flatnonzero(cell >= 0)
+        value = -self._base[cell[held]].astype(np.int64) - 1
         count = value & 0xFF
-        owner = np.repeat(np.arange(len(cell)), count)
+        owner = np.repeat(held, count)
         first = np.cumsum(count) - count
         number = np.repeat((value >> 8) - first, count) + np.arange(len(owner))
-        token = self.tokens[number]
-        fits = (token["left"] == left[owner]) & (token["right"] == right[owner]) & (token["cost"] == cost[owner])
-        found = np.full(len(cell), -1, np.int64)
+        token, place = self.tokens[number], places[owner]
+        fits = (
+            (token["left"] == printed.left[place])
+            & (token["right"] == printed.right[place])
+            & (token["cost"] == printed.cost[place])
+        )
+        found = np.full(len(places), -1, np.int64)
         # Of several values for one place numpy keeps the last: hence from the end.
         found[owner[fits][::-1]] = number[fits][::-1]
-        if (found < 0).any():
-            raise LookupError("MeCab printed a token that its dictionary does not hold")
         return found
 
     def _walk(self, surfaces: pa.StringArray) -> Numbers:
-        """The trie's cell with the value of each surface; all are walked at once, a byte a step."""
+        """The trie's cell with the value of each surface, -1 where there is none; all are walked at once, a byte a
+        step."""
         offsets = np.frombuffer(surfaces.buffers()[1], np.int32)[surfaces.offset :][: len(surfaces) + 1]
         values = surfaces.buffers()[2]
         data = np.frombuffer(values, np.uint8) if values is not None and values.size else np.zeros(0, np.uint8)
@@ -175,17 +193,18 @@ class _DictionaryFile:
         for step in range(int(lengths.max(initial=0))):
             walking = walking[lengths[walking] > step]
             cell = state[walking] + data[offsets[walking] + step] + 1
-            self._demand(cell, state[walking])
-            state[walking] = self._base[cell]
-        self._demand(state, state)
-        if (self._base[state] >= 0).any():
-            raise LookupError("MeCab printed a word that its dictionary does not hold")
-        return state
+            there = self._is_child(cell, state[walking])
+            state[walking[~there]] = -1
+            walking = walking[there]
+            state[walking] = self._base[cell[there]]
+        ending = self._is_child(state, state)
+        ending[ending] = self._base[state[ending]] < 0
+        return np.where(ending, state, -1)
 
-    def _demand(self, cell: Numbers, parent: Numbers) -> None:
-        inside = (cell >= 0) & (cell < len(self._check))
-        if not inside.all() or not np.array_equal(self._check[cell], parent):
-            raise LookupError("MeCab printed a word that its dictionary does not hold")
+    def _is_child(self, cell: Numbers, parent: Numbers) -> npt.NDArray[np.bool_]:
+        is_child = (cell >= 0) & (cell < len(self._check))
+        is_child[is_child] = self._check[cell[is_child]] == parent[is_child]
+        return is_child
 
 
 def _feature_columns(lines: list[bytes]) -> dict[str, pa.StringArray]:
