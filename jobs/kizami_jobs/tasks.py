@@ -31,6 +31,7 @@ from kizami.part_builder import BuiltPart, PartJob, build_part
 from kizami.parts import Bounds, split
 from kizami.sources import SourceFile, read_texts
 from kizami.stores import ObjectMissingError, ObjectStore, open_store
+from kizami_jobs.memory import private_bytes, release_memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +98,13 @@ def read_file(file: SourceFile, number: int, corpus: CorpusConfig) -> Iterator[A
             columns=block.columns,
         )
         yield block.texts
+    release_memory()
 
 
 @ray.remote(num_cpus=1, max_retries=3)
 def split_blocks(bounds: Bounds, *blocks: pa.Table) -> Any:
     """Cut blocks into one table a part; as many return values as there are parts."""
+    release_memory()
     tables = split(pa.concat_tables(blocks), bounds)
     return tables if len(tables) > 1 else tables[0]
 
@@ -154,6 +157,7 @@ def make_part(  # noqa: PLR0917  # Ray types only functions of positional parame
     ``guarded`` it is that of a child, and such a text is held back.
     """
     started = time.monotonic()
+    release_memory()
     store = shared.open()
     dictionary = bundled_dictionary().with_words(user)
     own = fingerprint(dictionary, corpus.normalisation)
@@ -163,11 +167,11 @@ def make_part(  # noqa: PLR0917  # Ray types only functions of positional parame
             f"{job.fingerprint}: install the same versions on every host"
         )
     process = psutil.Process()
-    peak = process.memory_full_info().uss
+    peak = private_bytes(process)
 
     def progress(texts: int) -> None:
         nonlocal peak
-        peak = max(peak, process.memory_full_info().uss)
+        peak = max(peak, private_bytes(process))
         board.report.remote(job.number, texts)
 
     with _analyser(dictionary, corpus, guarded=guarded) as analyser:

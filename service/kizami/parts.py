@@ -112,7 +112,7 @@ def split(texts: pa.Table, bounds: Bounds) -> list[pa.Table]:
 
 def prepare(texts: pa.Table) -> Prepared:
     """Sort a part's texts and set aside what cannot be analysed, all documents that share an id included."""
-    texts = _mark_duplicates(texts.combine_chunks())
+    texts = _mark_duplicates(texts)
     is_sound = pc.is_null(texts["reason"])
     sound = _where(texts, pc.and_(is_sound, pc.is_valid(texts["text_hash"])))
     return Prepared(
@@ -124,7 +124,7 @@ def prepare(texts: pa.Table) -> Prepared:
 
 def _where(table: pa.Table, condition: pa.ChunkedArray) -> pa.Table:
     # Nearly always it is all of them or none, and a copy takes longer than to see that.
-    return table if pc.all(condition).as_py() else table.filter(condition).combine_chunks()
+    return table if pc.all(condition).as_py() else table.filter(condition)
 
 
 def _sorted(table: pa.Table, *columns: str) -> pa.Table:

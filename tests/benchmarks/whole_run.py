@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import psutil
 
+from kizami_jobs.memory import private_bytes
 from support.kizami_process import KIZAMI
 
 _WATCH_SECONDS: Final = 0.2
@@ -115,6 +116,6 @@ class _Watch:
             for process in processes:
                 try:
                     if process.cmdline()[:1] == ["ray::make_part"]:
-                        self.peak_bytes = max(self.peak_bytes, process.memory_full_info().uss)
+                        self.peak_bytes = max(self.peak_bytes, private_bytes(process))
                 except psutil.Error:
                     continue

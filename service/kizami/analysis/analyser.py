@@ -49,9 +49,9 @@ _LINE_TYPES: Final = {
 
 _LEXICON_LIMIT: Final = 300_000
 """Dictionary entries remembered, some 200 bytes each. Literature of 43 million characters has about 110,000."""
-_MEMORY_SENTENCES: Final = 30_000
+_MEMORY_SENTENCES: Final = 8_000
 _MEMORY_CODE_POINTS: Final = 64
-"""What MeCab printed is remembered of this many sentences of at most this length (up to 40 MB): longer ones hardly ever
+"""What MeCab printed is remembered of this many sentences of at most this length (up to 10 MB): longer ones hardly ever
 come again."""
 
 _Indices = npt.NDArray[np.int32]
