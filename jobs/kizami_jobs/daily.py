@@ -22,11 +22,14 @@ from kizami.errors import ConfigurationError, DataError, UnavailableError
 from kizami.lease import Lease
 from kizami.ledger import RunEntry, State
 from kizami.manifest import Manifest, Provenance, pointer_to
-from kizami.part_builder import BuiltPart
+from kizami.part_builder import BuiltPart, copied_part
+from kizami.parts import WHOLE
 from kizami.pointer import Pointer
+from kizami.predecessor import Predecessor, plan_parts
 from kizami.quarantine import to_parquet
 from kizami.readers import find_pointer, read_manifest
 from kizami.record import RunRecord, new_id, now, timestamp
+from kizami.renewal import NOTHING, Renewal
 from kizami.retention import Terms
 from kizami.signals import Interruption
 from kizami.sources import SourceFile, list_files
@@ -50,6 +53,9 @@ class RunRequest:
     as_of_now: bool = False
     """Whether another date than today may be given to a source that is only ever "now"."""
     allow_empty: bool = False
+    verb: str = "run"
+    renewal: Renewal = NOTHING
+    """What is analysed again though it did not change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +89,7 @@ def run_corpus(
     store = open_store(config.store)
     entry = RunEntry(
         run=new_id(started),
-        verb="run",
+        verb=request.verb,
         corpus=corpus.name,
         date=day,
         state=State.STARTED,
@@ -129,12 +135,15 @@ class _Run:
 
     def _perform(self, files: Sequence[SourceFile]) -> Pointer:
         with self.record.stage("read"):
-            corpus = read_corpus(files, self.corpus, self._may_go_on)
+            predecessor = self._predecessor()
+            bounds = predecessor.manifest.bounds if predecessor else WHOLE
+            ids = self.request.renewal.ids
+            corpus = read_corpus(files, self.corpus, self._may_go_on, bounds=bounds, ids=ids)
             documents = len(corpus.doc_ids)
             self.record.count(documents=documents, texts=corpus.texts)
         self.progress.say(f"read {documents:,} documents, {corpus.texts:,} texts; files: {len(files):,}")
         input_digest = self._input_digest(corpus.input_digest)
-        if (published := self._published(input_digest)) is not None:
+        if self.request.renewal.asks_nothing and (published := self._published(input_digest)) is not None:
             pointer, manifest = published
             self.record.note(snapshot=pointer.snapshot)
             self.record.end(State.UNCHANGED)
@@ -142,11 +151,11 @@ class _Run:
             self._clean()
             return pointer
         with self.record.stage("analyse"):
-            parts = self._build(corpus, [file.url for file in files])
+            parts, digests = self._build(corpus, [file.url for file in files], predecessor)
         quarantine = self._quarantine(parts)
         self._check(corpus, parts)
         with self.record.stage("assemble"):
-            manifest = self._assemble(files, parts, input_digest, quarantine)
+            manifest = self._assemble(files, parts, digests, input_digest, quarantine)
         self._may_go_on()
         with self.record.stage("publish"):
             pointer = self.lease.commit(pointer_to(manifest, timestamp(now())))
@@ -161,9 +170,16 @@ class _Run:
         self.lease.check()
         self.interruption.check()
 
-    def _input_digest(self, rows: int) -> str:
+    def _predecessor(self) -> Predecessor | None:
+        pointer = self.lease.predecessor
+        if pointer is None:
+            return None
+        manifest = read_manifest(self.store, pointer)
+        return Predecessor(manifest, self.record.entry.fingerprint or "", self.corpus.fields)
+
+    def _input_digest(self, records: str) -> str:
         decisive = {
-            "rows": f"{rows:064x}",
+            "rows": records,
             "fingerprint": self.record.entry.fingerprint,
             "columns": v1.SCHEMA.names,
             "id": self.corpus.id_column,
@@ -180,36 +196,50 @@ class _Run:
         manifest = read_manifest(self.store, pointer)
         return (pointer, manifest) if manifest.input_digest == input_digest else None
 
-    def _build(self, corpus: Corpus, files: Sequence[str]) -> list[BuiltPart]:
-        """Build all parts on the cluster; they come in the order of their bounds."""
-        predecessor = self.lease.predecessor
-        previous = read_manifest(self.store, predecessor).bounds if predecessor else None
-        bounds = corpus.bounds(previous, self.corpus.part_bytes)
-        entry = self.record.entry
-        jobs = part_jobs(self.corpus, entry.run, files, bounds, entry.fingerprint or "")
-        self.progress.start_texts(corpus.texts)
-        with probed(self.store, self.corpus.name, entry.run) as shared:
-            blocks = corpus.take_blocks()
-            built = build_parts(jobs, blocks, self.corpus, shared, progress=self.progress, check=self._may_go_on)
-        self.progress.end_texts()
-        self._count(built)
-        return [report.part for report in built]
+    def _build(
+        self, corpus: Corpus, files: Sequence[str], predecessor: Predecessor | None
+    ) -> tuple[list[BuiltPart], list[str]]:
+        """Build on the cluster what is not the predecessor's; the parts, in the order of their bounds, and the input
+        digest of each."""
+        entry, renewal = self.record.entry, self.request.renewal
+        bounds = corpus.bounds(predecessor.manifest.bounds if predecessor else None, self.corpus.part_bytes)
+        planned = plan_parts(bounds, predecessor, corpus.digests, renewal)
+        jobs = part_jobs(self.corpus, entry.run, files, planned, fingerprint=entry.fingerprint or "", renewal=renewal)
+        copied = [(part.number, part.copied) for part in planned if part.copied]
+        parts = [copied_part(number, previous) for number, previous in copied]
+        digests = {number: previous.entry.input_digest or "" for number, previous in copied}
+        blocks = corpus.take_blocks()
+        built: list[WorkerReport] = []
+        if jobs:
+            self.progress.start_texts(corpus.texts - sum(part.texts for part in parts))
+            with probed(self.store, self.corpus.name, entry.run) as shared:
+                built, sums = build_parts(
+                    jobs, bounds, blocks, self.corpus, shared, progress=self.progress, check=self._may_go_on
+                )
+            self.progress.end_texts()
+            digests |= {job.number: sums[job.number] for job in jobs}
+            parts += [report.part for report in built]
+        parts.sort(key=lambda part: part.number)
+        self._count(parts, built)
+        return parts, [digests[part.number] for part in parts]
 
-    def _count(self, built: Sequence[WorkerReport]) -> None:
-        parts = [report.part for report in built]
+    def _count(self, parts: Sequence[BuiltPart], built: Sequence[WorkerReport]) -> None:
         self.record.count(
             parts=len(parts),
+            parts_copied=sum(part.copied_from is not None for part in parts),
             parts_reused=sum(part.reused for part in parts),
-            parts_analysed=sum(not part.reused for part in parts),
+            parts_analysed=sum(not part.reused and part.copied_from is None for part in parts),
             texts_analysed=sum(part.analysed for part in parts),
+            texts_reused=sum(part.taken_over for part in parts),
             rows=sum(part.report.rows for part in parts),
             tokens=sum(part.report.tokens for part in parts),
             quarantined=sum(len(part.quarantined) for part in parts),
         )
-        self.record.note(
-            peak_worker_bytes=max(report.peak_bytes for report in built),
-            worker_seconds=round(sum(report.seconds for report in built), 3),
-        )
+        if built:
+            self.record.note(
+                peak_worker_bytes=max(report.peak_bytes for report in built),
+                worker_seconds=round(sum(report.seconds for report in built), 3),
+            )
 
     def _quarantine(self, parts: Sequence[BuiltPart]) -> str | None:
         """Write what was held back; return its key."""
@@ -238,13 +268,18 @@ class _Run:
             raise DataError(f"{self.corpus.source} has no texts to publish; give --allow-empty if that is right")
 
     def _assemble(
-        self, files: Sequence[SourceFile], parts: Sequence[BuiltPart], input_digest: str, quarantine: str | None
+        self,
+        files: Sequence[SourceFile],
+        parts: Sequence[BuiltPart],
+        digests: Sequence[str],
+        input_digest: str,
+        quarantine: str | None,
     ) -> Manifest:
         """Put the parts into the snapshot's folder and write its manifest."""
         entry = self.record.entry
         moment = now()
         snapshot = new_id(moment)
-        entries = assemble(self.store, self.corpus.name, snapshot, parts)
+        entries = assemble(self.store, self.corpus.name, snapshot, parts, digests)
         manifest = Manifest(
             schema=f"{v1.MAJOR}.{v1.MINOR}",
             corpus=self.corpus.name,

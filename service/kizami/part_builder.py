@@ -12,13 +12,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kizami import layout
+from kizami import layout, quarantine
 from kizami.analysis.contract import TextAnalyser
 from kizami.encoded import ROWS
 from kizami.errors import DataError
 from kizami.partfile import PartReport, PartWriter, inspect_part, read_failures
 from kizami.parts import Prepared, has_unique_keys, part_key, prepare
-from kizami.quarantine import quarantine_rows
+from kizami.predecessor import PreviousPart
+from kizami.renewal import NOTHING, Renewal
 from kizami.stores.base import ConditionFailedError, ObjectMissingError, ObjectStore
 from kizami.texts import TEXTS, Reason
 from kizami_schemas import v1
@@ -41,11 +42,15 @@ class PartJob:
     lower: str
     upper: str | None
     fingerprint: str
+    previous: tuple[PreviousPart, ...] = ()
+    """Parts of the predecessor whose rows may be taken over: of the same analysis, in the order of their bounds."""
+    renewal: Renewal = NOTHING
+    """What is analysed all the same."""
 
 
 @dataclass(frozen=True, slots=True)
 class BuiltPart:
-    """A finished part in staging."""
+    """A finished part, in staging or in the predecessor's folder."""
 
     number: int
     lower: str
@@ -60,6 +65,13 @@ class BuiltPart:
     analysed: int
     """Texts given to the analyser; 0 where the part was found finished."""
     reused: bool
+    """Whether it was found finished in staging."""
+    failed: int = 0
+    """Texts that the analyser could not analyse."""
+    taken_over: int = 0
+    """Texts whose tokens come from the predecessor."""
+    copied_from: str | None = None
+    """Key of the predecessor's part that it is; None: it is in staging."""
 
 
 def build_part(
@@ -85,6 +97,12 @@ def build_part(
         fingerprint=job.fingerprint,
         schema=f"{v1.MAJOR}.{v1.MINOR}",
     )
+    same = next((part for part in job.previous if part.entry.key == key and not part.entry.failed), None)
+    if same and job.renewal.asks_nothing:
+        # What changed is only what was held back, or where it stands in the source.
+        progress(len(prepared.sound))
+        held_back = quarantine.quarantine_rows(prepared.faulty, job.fields, job.files)
+        return _copied(job.number, same, held_back, prepared.documents, _text_bytes(prepared))
     staged = layout.staging_key(job.corpus, key)
     with tempfile.TemporaryDirectory(prefix="kizami-") as folder:
         path = Path(folder) / "part.parquet"
@@ -116,12 +134,41 @@ def _built(
         lower=job.lower,
         key=key,
         report=report,
-        quarantined=quarantine_rows(faulty, job.fields, job.files),
+        quarantined=quarantine.quarantine_rows(faulty, job.fields, job.files),
         documents=prepared.documents,
         texts=len(prepared.sound) + len(prepared.faulty),
-        text_bytes=pc.sum(pc.binary_length(prepared.sound["text"])).as_py() or 0,
+        text_bytes=_text_bytes(prepared),
         analysed=0 if reused else len(prepared.sound),
         reused=reused,
+        failed=len(failures),
+    )
+
+
+def _text_bytes(prepared: Prepared) -> int:
+    return int(pc.sum(pc.binary_length(prepared.sound["text"])).as_py() or 0)
+
+
+def copied_part(number: int, previous: PreviousPart) -> BuiltPart:
+    """A part of the predecessor that held nothing back, as a part of the snapshot to be made."""
+    entry = previous.entry
+    return _copied(number, previous, quarantine.SCHEMA.empty_table(), entry.documents, entry.text_bytes)
+
+
+def _copied(number: int, previous: PreviousPart, quarantined: pa.Table, documents: int, text_bytes: int) -> BuiltPart:
+    entry = previous.entry
+    return BuiltPart(
+        number=number,
+        lower=entry.lower,
+        key=entry.key,
+        report=PartReport(entry.rows, entry.tokens, entry.unknown_tokens, entry.size_bytes, entry.sha256),
+        quarantined=quarantined,
+        documents=documents,
+        texts=entry.rows + len(quarantined),
+        text_bytes=text_bytes,
+        analysed=0,
+        reused=False,
+        taken_over=entry.rows,
+        copied_from=previous.location,
     )
 
 

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from kizami.sources.records import Document
@@ -34,6 +36,10 @@ class Block:
     ``length ":" UTF-8 ","`` or ``-,`` for null, the position in decimal. A record that cannot be parsed counts as the
     SHA-256 of ``"!"``, its reason, ``"!"`` and the SHA-256 of its bytes without the final ``\\n``.
     """
+    doc_ids: pa.Array
+    """One element a record, in order; null where the record has no usable id."""
+    digests: npt.NDArray[np.uint8]
+    """Shape (records, 32): what each record adds to ``input_digest``, a big-endian number."""
     columns: frozenset[str]
     """Names seen in the file so far, at least those configured: columns, and ``list.key`` for keys inside them."""
 
@@ -50,8 +56,8 @@ class BlockBuilder:
     def _clear(self) -> None:
         self._rows: list[_Row] = []
         self._size_bytes = 0
-        self._documents = 0
-        self._digest = 0
+        self._ids: list[bytes | None] = []
+        self._digests: list[int] = []
 
     @property
     def full(self) -> bool:
@@ -66,7 +72,8 @@ class BlockBuilder:
     def add(self, document: Document, line: int) -> None:
         """Add the rows of one document; it always has one at least."""
         doc_id, texts, fault = document
-        self._documents += 1
+        self._ids.append(doc_id)
+        self._digests.append(0)
         id_part = _netstring(doc_id)
         # This loop sees every text of the corpus: what it calls is looked up once.
         append, sha256, from_bytes = self._rows.append, hashlib.sha256, int.from_bytes
@@ -78,7 +85,7 @@ class BlockBuilder:
                 digest += from_bytes(sha256(counted).digest(), "big")
                 size_bytes += len(utf8)
                 append((doc_id, field, position, utf8, digits, None, None, line))
-            self._digest += digest
+            self._digests[-1] += digest
             self._size_bytes += size_bytes
         elif fault is None:
             self._count(id_part + _NULL * 4)
@@ -94,7 +101,8 @@ class BlockBuilder:
 
     def add_unparsable(self, reason: Reason, message: str, raw_sha256: bytes, line: int) -> None:
         """Add the row of a record without a document; ``raw_sha256`` is of its bytes without the final ``\\n``."""
-        self._documents += 1
+        self._ids.append(None)
+        self._digests.append(0)
         self._count(b"!%s!%s" % (reason.encode(), raw_sha256))
         self._rows.append((None, None, None, None, None, reason, message, line))
 
@@ -105,12 +113,20 @@ class BlockBuilder:
         table = pa.Table.from_arrays(
             [pa.array(column, field.type) for column, field in zip(values, TEXTS, strict=True)], schema=TEXTS
         )
-        block = Block(table, self._documents, self._digest % _MODULUS, columns)
+        digests = b"".join((digest % _MODULUS).to_bytes(32, "big") for digest in self._digests)
+        block = Block(
+            table,
+            len(self._ids),
+            sum(self._digests) % _MODULUS,
+            pa.array(self._ids, pa.string()),
+            np.frombuffer(digests, np.uint8).reshape(-1, 32),
+            columns,
+        )
         self._clear()
         return block
 
     def _count(self, row: bytes) -> None:
-        self._digest += int.from_bytes(hashlib.sha256(row).digest(), "big")
+        self._digests[-1] += int.from_bytes(hashlib.sha256(row).digest(), "big")
 
 
 def _netstring(value: bytes | None) -> bytes:
