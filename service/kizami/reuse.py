@@ -1,0 +1,106 @@
+"""Reuse: the tokens of texts that the predecessor analysed, found by ``text_hash`` and taken over as they were encoded.
+
+A part's tokens would fill the memory of a worker. So they are taken over a stretch of texts at a time, and of the
+predecessor's row groups only a few are held.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from kizami.encoded import STRING_COLUMNS, TOKENS
+from kizami.interleaving import Picked
+
+_GROUPS_HELD: Final = 2
+"""Row groups kept decoded, some 13 MB each: the next stretch begins in the one where the last ended."""
+
+Places = npt.NDArray[np.int64]
+"""For each text, the row of the predecessor that has its tokens, counted over all its parts; -1: none has."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """A row group of one of the files."""
+
+    file: int
+    number: int
+
+
+class PreviousRows:
+    """The rows of some parts of the predecessor, in files at hand."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._stack = ExitStack()
+        read_dictionary = [f"{name}.list.element" for name in STRING_COLUMNS]
+        self._files = [
+            self._stack.enter_context(pq.ParquetFile(path, read_dictionary=read_dictionary, pre_buffer=True))
+            for path in paths
+        ]
+        self._groups = [
+            _Group(file, number) for file, each in enumerate(self._files) for number in range(each.num_row_groups)
+        ]
+        rows = [self._files[group.file].metadata.row_group(group.number).num_rows for group in self._groups]
+        self._starts = np.concatenate(([0], np.cumsum(rows)), dtype=np.int64, casting="unsafe")
+        self._held: OrderedDict[int, pa.Table] = OrderedDict()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def places(self, sound: pa.Table) -> Places:
+        """Where the tokens of each text stand.
+
+        Of several rows with its ``text_hash`` it is one of the same document, if there is one: so most texts find
+        theirs in the order in which the rows stand.
+        """
+        tables = [file.read(columns=["doc_id", "text_hash"], use_threads=False) for file in self._files]
+        rows = pa.concat_tables(tables) if tables else sound.slice(0, 0)
+        place = pc.index_in(_named(sound), _named(rows))
+        anywhere = pc.index_in(sound["text_hash"], rows["text_hash"].combine_chunks())
+        found: Places = pc.coalesce(place, anywhere).fill_null(-1).to_numpy().astype(np.int64)
+        return found
+
+    def picked(self, places: Places) -> Iterator[Picked]:
+        """The tokens at ``places``, one row group after another; a place of -1 is passed over."""
+        group_of = np.searchsorted(self._starts, places, side="right") - 1
+        for number in np.unique(group_of[places >= 0]).tolist():
+            at = np.flatnonzero((group_of == number) & (places >= 0))
+            tokens, rows = self._tokens(number), places[at] - self._starts[number]
+            if 2 * len(at) < len(tokens):
+                # Of many groups a few rows each may be wanted: what is not is let go.
+                tokens, rows = tokens.take(pa.array(rows)), np.arange(len(at))
+            yield Picked(tokens, rows, at)
+
+    def _tokens(self, number: int) -> pa.Table:
+        if number in self._held:
+            self._held.move_to_end(number)
+            return self._held[number]
+        while len(self._held) >= _GROUPS_HELD:
+            self._held.popitem(last=False)
+        group = self._groups[number]
+        read = self._files[group.file].read_row_group(group.number, columns=TOKENS.names, use_threads=False)
+        table = pa.Table.from_arrays([read[name].combine_chunks() for name in TOKENS.names], schema=TOKENS)
+        self._held[number] = table
+        return table
+
+
+def _named(rows: pa.Table) -> pa.Array:
+    """The text_hash and doc_id of each row as one string."""
+    named = pc.binary_join_element_wise(rows["text_hash"], rows["doc_id"], "")
+    return named.combine_chunks() if isinstance(named, pa.ChunkedArray) else named
