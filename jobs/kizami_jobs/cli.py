@@ -13,6 +13,7 @@ from kizami.cli import READING_VERBS, Answer, Verb, add_corpus, business_date
 from kizami.cli import main as run_verb
 from kizami.config import load_config
 from kizami.errors import ConfigurationError
+from kizami.renewal import EVERYTHING, NOTHING
 from kizami.signals import Interruption
 from kizami.upkeep import UPKEEP_VERBS
 
@@ -33,7 +34,13 @@ def _run(parsed: argparse.Namespace) -> Answer:
         raise ConfigurationError(
             f"{error.name} is not installed: running the job needs pip install 'kizami[jobs]'"
         ) from error
-    request = RunRequest(parsed.corpus, parsed.date, as_of_now=parsed.as_of_now, allow_empty=parsed.allow_empty)
+    request = RunRequest(
+        parsed.corpus,
+        parsed.date,
+        as_of_now=parsed.as_of_now,
+        allow_empty=parsed.allow_empty,
+        renewal=EVERYTHING if parsed.full else NOTHING,
+    )
     interruption = Interruption()
     with interruption.watching():
         result: RunResult = run_corpus(
@@ -53,8 +60,10 @@ def _run_text(result: RunResult) -> str:  # type: ignore[name-defined]  # noqa: 
         return f"nothing to do: {pointer.date} is published from the same input\n{folder}"
     return (
         f"published {pointer.date}: {counts.documents:,} documents, {counts.rows:,} rows, {counts.tokens:,} tokens, "
-        f"{counts.quarantined:,} quarantined; {counts.texts_analysed:,} texts analysed, "
-        f"{counts.parts_reused:,} of {counts.parts:,} parts found finished\n{folder}"
+        f"{counts.quarantined:,} quarantined\n"
+        f"texts: {counts.texts_analysed:,} analysed, {counts.texts_reused:,} reused; "
+        f"parts: {counts.parts_analysed:,} written, {counts.parts_copied:,} copied, "
+        f"{counts.parts_reused:,} found finished\n{folder}"
     )
 
 
@@ -66,6 +75,7 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--as-of-now", action="store_true", help="publish today's source under --date, though it is not that date's"
     )
+    parser.add_argument("--full", action="store_true", help="analyse everything again, whatever is known of it")
     parser.add_argument("--allow-empty", action="store_true", help="publish a corpus without texts")
 
 
