@@ -106,7 +106,7 @@ def build_parts(
         guarded = bool(attempt.failed)
         return make_part.remote(attempt.job, corpus, shared, board, guarded, *attempt.slices)
 
-    slices, digests = _shuffle(blocks, bounds, tuple(job.number for job in jobs))
+    slices, digests = shuffle(blocks, bounds, tuple(job.number for job in jobs))
     attempts = [_Attempt(job, own) for job, own in zip(jobs, slices, strict=True)]
     del slices
     pending = {submit(attempt): attempt for attempt in attempts}
@@ -152,7 +152,7 @@ def _loss(error: Exception) -> str | None:
     return next((words for kind, words in _LOSSES.items() if isinstance(error, kind)), None)
 
 
-def _shuffle(blocks: list[Any], bounds: Bounds, wanted: tuple[int, ...]) -> tuple[list[list[Any]], list[Any]]:
+def shuffle(blocks: list[Any], bounds: Bounds, wanted: tuple[int, ...]) -> tuple[list[list[Any]], list[Any]]:
     """Cut blocks into parts: for each part wanted, references to its pieces; and references to the digests."""
     slices: list[list[Any]] = [[] for _ in wanted]
     digests = []

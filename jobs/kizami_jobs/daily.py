@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date
 from importlib.metadata import version
+from typing import Final
 
 import ray.exceptions
 
@@ -41,6 +42,9 @@ from kizami_jobs.progress import Progress
 from kizami_jobs.reading import Corpus, read_corpus
 from kizami_jobs.tasks import WorkerReport
 from kizami_schemas import v1
+
+_NAMED: Final = 20
+"""Ids that an error names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +88,14 @@ def run_corpus(
     """
     interruption = interruption or Interruption()
     corpus = config.corpus(request.corpus)
+    check_field(request.renewal, corpus)
     started = now()
-    day = _business_date(request, corpus, started.astimezone(config.timezone).date()).isoformat()
+    day = business_date(request, corpus, started.astimezone(config.timezone).date()).isoformat()
     store = open_store(config.store)
     entry = RunEntry(
         run=new_id(started),
         verb=request.verb,
+        outcome=str(request.renewal) if request.verb == "reprocess" else None,
         corpus=corpus.name,
         date=day,
         state=State.STARTED,
@@ -142,7 +148,8 @@ class _Run:
             documents = len(corpus.doc_ids)
             self.record.count(documents=documents, texts=corpus.texts)
         self.progress.say(f"read {documents:,} documents, {corpus.texts:,} texts; files: {len(files):,}")
-        input_digest = self._input_digest(corpus.input_digest)
+        check_ids(self.request.renewal, corpus, self.corpus)
+        input_digest = digest_of_input(corpus, self.corpus, self.record.entry.fingerprint or "")
         if self.request.renewal.asks_nothing and (published := self._published(input_digest)) is not None:
             pointer, manifest = published
             self.record.note(snapshot=pointer.snapshot)
@@ -176,17 +183,6 @@ class _Run:
             return None
         manifest = read_manifest(self.store, pointer)
         return Predecessor(manifest, self.record.entry.fingerprint or "", self.corpus.fields)
-
-    def _input_digest(self, records: str) -> str:
-        decisive = {
-            "rows": records,
-            "fingerprint": self.record.entry.fingerprint,
-            "columns": v1.SCHEMA.names,
-            "id": self.corpus.id_column,
-            "fields": self.corpus.fields,
-            "part_bytes": self.corpus.part_bytes,
-        }
-        return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()
 
     def _published(self, input_digest: str) -> tuple[Pointer, Manifest] | None:
         """The business date's pointer and manifest, if its snapshot was made of this input."""
@@ -327,7 +323,8 @@ class _Run:
             self.store.delete(layout.staging_key(self.corpus.name, part.key) for part in manifest.parts)
 
 
-def _business_date(request: RunRequest, corpus: CorpusConfig, today: date) -> date:
+def business_date(request: RunRequest, corpus: CorpusConfig, today: date) -> date:
+    """The date asked for, else today. Raises ConfigurationError where the source is not that date's."""
     day = request.date or today
     if day != today and "{date}" not in corpus.source and not request.as_of_now:
         raise ConfigurationError(
@@ -335,6 +332,38 @@ def _business_date(request: RunRequest, corpus: CorpusConfig, today: date) -> da
             "give --as-of-now to publish it under that date all the same"
         )
     return day
+
+
+def digest_of_input(corpus: Corpus, config: CorpusConfig, fingerprint: str) -> str:
+    """The digest of all that decides a snapshot."""
+    decisive = {
+        "rows": corpus.input_digest,
+        "fingerprint": fingerprint,
+        "columns": v1.SCHEMA.names,
+        "id": config.id_column,
+        "fields": config.fields,
+        "part_bytes": config.part_bytes,
+    }
+    return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()
+
+
+def check_field(renewal: Renewal, corpus: CorpusConfig) -> None:
+    """Raise ConfigurationError for a field that the corpus does not have."""
+    if renewal.field is not None and renewal.field not in corpus.fields:
+        raise ConfigurationError(
+            f"corpus {corpus.name} has no field {renewal.field!r}; its fields are {', '.join(corpus.fields)}"
+        )
+
+
+def check_ids(renewal: Renewal, read: Corpus, corpus: CorpusConfig) -> None:
+    """Raise DataError naming the ids that the source does not have."""
+    absent = [doc_id for doc_id in renewal.ids if doc_id not in read.named]
+    if absent:
+        more = f" and {len(absent) - _NAMED:,} more" if len(absent) > _NAMED else ""
+        raise DataError(
+            f"{corpus.source} has no document {', '.join(map(repr, absent[:_NAMED]))}{more}: nothing was analysed; "
+            "correct the ids and run it again"
+        )
 
 
 def _versions() -> Mapping[str, str]:

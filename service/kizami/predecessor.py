@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from kizami import layout
@@ -20,6 +20,9 @@ class PreviousPart:
     location: str
     """Its key in the store."""
     entry: PartEntry
+    number: int = 0
+    upper: str | None = None
+    """Where the next one begins; None: it is the last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,11 @@ class Predecessor:
     def parts(self) -> list[PreviousPart]:
         """Its parts, in the order of their bounds."""
         folder = layout.snapshot_prefix(self.manifest.corpus, self.manifest.snapshot)
-        return [PreviousPart(folder + entry.name, entry) for entry in self.manifest.parts]
+        uppers = [*self.manifest.bounds[1:], None]
+        return [
+            PreviousPart(folder + entry.name, entry, number, upper)
+            for number, (entry, upper) in enumerate(zip(self.manifest.parts, uppers, strict=True))
+        ]
 
 
 def plan_parts(
@@ -71,16 +78,12 @@ def plan_parts(
     anything back is made anew: its rows of quarantine are, and what could not be analysed is tried again.
     """
     parts = predecessor.parts() if predecessor and predecessor.gives_rows and not renewal.everything else []
-    lowers = [part.entry.lower for part in parts]
     planned = []
-    for number, (lower, upper) in enumerate(zip(bounds, [*bounds[1:], None], strict=True)):
-        first = bisect_right(lowers, lower) - 1 if parts else 0
-        end = len(parts) if upper is None else bisect_left(lowers, upper)
-        previous = tuple(parts[first:end])
+    for number, (lower, upper, previous) in enumerate(overlaps(bounds, parts)):
         is_same = (
             len(previous) == 1
-            and (lower, upper) == (lowers[first], lowers[end] if end < len(lowers) else None)
-            and previous[0].entry.input_digest == digests[first]
+            and (lower, upper) == (previous[0].entry.lower, previous[0].upper)
+            and previous[0].entry.input_digest == digests[previous[0].number]
             and not previous[0].entry.quarantined
             and predecessor is not None
             and predecessor.gives_parts
@@ -89,3 +92,14 @@ def plan_parts(
         copied = previous[0] if is_same else None
         planned.append(PlannedPart(number, lower, upper, copied, () if copied else previous))
     return planned
+
+
+def overlaps(
+    bounds: Bounds, parts: Sequence[PreviousPart]
+) -> Iterator[tuple[str, str | None, tuple[PreviousPart, ...]]]:
+    """The ranges of ``bounds``, and those of ``parts`` that may hold documents of each."""
+    lowers = [part.entry.lower for part in parts]
+    for lower, upper in zip(bounds, [*bounds[1:], None], strict=True):
+        first = max(0, bisect_right(lowers, lower) - 1)
+        end = len(parts) if upper is None else bisect_left(lowers, upper)
+        yield lower, upper, tuple(parts[first:end])

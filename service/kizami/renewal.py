@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from kizami.errors import ConfigurationError, DataError
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,11 @@ class Renewal:
     """All texts of this field."""
     ids: tuple[str, ...] = ()
     """All texts of these documents; ascending, each once."""
+
+    def __str__(self) -> str:
+        if self.ids:
+            return f"analysed again: {len(self.ids):,} document{'' if len(self.ids) == 1 else 's'}"
+        return f"analysed again: {'everything' if self.field is None else f'field {self.field}'}"
 
     @property
     def asks_nothing(self) -> bool:
@@ -45,3 +54,25 @@ class Renewal:
 
 NOTHING: Final = Renewal()
 EVERYTHING: Final = Renewal(everything=True)
+
+
+def renewal_of(everything: bool, field: str | None, ids: Iterable[str]) -> Renewal:
+    """What a person asks for. Raises DataError for an id that no document can have."""
+    distinct = set(ids)
+    for doc_id in sorted(distinct):
+        try:
+            doc_id.encode()
+        except UnicodeEncodeError:
+            raise DataError(f"id {doc_id!r} is not valid UTF-8: no document has it") from None
+    return Renewal(everything, field, tuple(sorted(distinct)))
+
+
+def read_ids(path: Path) -> list[str]:
+    """The ids in a file of UTF-8, one a line; empty lines are none. Raises ConfigurationError."""
+    try:
+        ids = [line for line in path.read_text("utf-8-sig").split("\n") if line]
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} cannot be read as a file of ids: {error}") from None
+    if not ids:
+        raise ConfigurationError(f"{path} has no ids in it; write one a line")
+    return ids

@@ -59,8 +59,9 @@ class Meter:
                     continue
 
     def _look(self, process: psutil.Process) -> None:
+        command = process.cmdline()
         times = process.cpu_times()
         key = process.pid, process.create_time()
         self._seconds[key] = times.user + times.system
-        if process.pid == self._root.pid or process.cmdline()[0].startswith(_OWN):
+        if process.pid == self._root.pid or (command and command[0].startswith(_OWN)):
             self._is_job.add(key)
