@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kizami.encoded import STRING_COLUMNS, TOKENS, codes_of
+from kizami.encoded import STRING_COLUMNS, TOKENS
 
-_Int32s = npt.NDArray[np.int32]
+_NULL: Final = pa.nulls(1, pa.string())
 _Int64s = npt.NDArray[np.int64]
 
 
@@ -29,10 +30,7 @@ class Picked:
 
 
 def interleaved(picked: Sequence[Picked], count: int) -> pa.Table:
-    """One table of ``count`` rows, schema TOKENS; ``picked`` fills each of them once.
-
-    Every column of strings has one dictionary, in which each value stands once.
-    """
+    """One table of ``count`` rows, schema TOKENS; ``picked`` fills each of them once."""
     sentences = _Order.of(picked, "sentence_start", count)
     tokens = _Order.of(picked, "start", count)
     columns = []
@@ -72,35 +70,23 @@ class _Order:
         return pa.array(values[self.elements], chunks[0].type)
 
     def strings(self, chunks: Sequence[pa.DictionaryArray]) -> pa.DictionaryArray:
-        """The elements of a column of strings. Its dictionary ends with null; no index is null."""
-        codes, dictionaries = [], []
+        """The elements of a column of strings. In its dictionary values may repeat and stand beside nulls."""
+        codes = np.empty(sum(map(len, chunks)), np.int32)
+        dictionaries = []
+        at = base = 0
         for chunk in chunks:
-            own, dictionary = codes_of(chunk), chunk.dictionary
-            if len(own) < len(dictionary):
+            indices, dictionary = chunk.indices, chunk.dictionary
+            if len(indices) < len(dictionary):
                 # Of what a long dictionary holds a few tokens use little.
-                values, own = _distinct(own)
-                dictionary = dictionary.take(pa.array(values))
-            codes.append(own)
-            dictionaries.append(dictionary)
-        distinct = pa.concat_arrays(dictionaries).dictionary_encode()
-        null = len(distinct.dictionary)
-        code_of = distinct.indices.fill_null(null).to_numpy()
-        unified = np.empty(sum(map(len, codes)), np.int32)
-        at = first = 0
-        for own, dictionary in zip(codes, dictionaries, strict=True):
-            # The last one is found under -1, the code of null.
-            final = np.append(code_of[first : first + len(dictionary)], np.int32(null))
-            np.take(final, own, out=unified[at : at + len(own)], mode="wrap")
-            at, first = at + len(own), first + len(dictionary)
-        values = pa.concat_arrays([distinct.dictionary, pa.nulls(1, pa.string())])
-        return pa.DictionaryArray.from_arrays(pa.array(np.take(unified, self.elements)), values, safe=False)
-
-
-def _distinct(codes: _Int32s) -> tuple[_Int32s, _Int32s]:
-    """The distinct codes but -1, and for each code its place among them, -1 for -1."""
-    values, places = np.unique(codes, return_inverse=True)
-    nulls = int(len(values) > 0 and values[0] < 0)
-    return values[nulls:], (places - nulls).astype(np.int32)
+                used = indices.drop_null().unique()
+                indices, dictionary = pc.index_in(indices.fill_null(-1), used), dictionary.take(used)
+            # A null behind each dictionary is what its null indices become.
+            filled = indices.fill_null(len(dictionary)) if indices.null_count else indices
+            np.add(filled.to_numpy(), np.int32(base), out=codes[at : at + len(chunk)])
+            dictionaries += [dictionary, _NULL]
+            at, base = at + len(chunk), base + len(dictionary) + 1
+        values = pa.concat_arrays(dictionaries)
+        return pa.DictionaryArray.from_arrays(pa.array(np.take(codes, self.elements)), values, safe=False)
 
 
 def _ranges(starts: _Int64s, lengths: _Int64s) -> _Int64s:

@@ -95,7 +95,7 @@ class PreviousRows:
             self._held.popitem(last=False)
         group = self._groups[number]
         read = self._files[group.file].read_row_group(group.number, columns=TOKENS.names, use_threads=False)
-        table = pa.Table.from_arrays([read[name].combine_chunks() for name in TOKENS.names], schema=TOKENS)
+        table = pa.Table.from_arrays([_one(read[name]) for name in TOKENS.names], schema=TOKENS)
         self._held[number] = table
         return table
 
@@ -104,3 +104,8 @@ def _named(rows: pa.Table) -> pa.Array:
     """The text_hash and doc_id of each row as one string."""
     named = pc.binary_join_element_wise(rows["text_hash"], rows["doc_id"], "")
     return named.combine_chunks() if isinstance(named, pa.ChunkedArray) else named
+
+
+def _one(column: pa.ChunkedArray) -> pa.Array:
+    """A column of a row group as one array, without a copy where it is one."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
