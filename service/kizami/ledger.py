@@ -81,7 +81,7 @@ class RunEntry:
     fingerprint: str | None = None
     counts: RunCounts = RunCounts()
     outcome: str | None = None
-    """What a verb other than ``run`` did, in a line."""
+    """What a verb other than ``run`` did or was asked to, in a line."""
     stage_seconds: Mapping[str, float] = field(default_factory=dict)
     """Wall clock by stage, in the order they were entered."""
     peak_worker_bytes: int | None = None

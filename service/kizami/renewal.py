@@ -28,8 +28,8 @@ class Renewal:
 
     def __str__(self) -> str:
         if self.ids:
-            return f"analysed again: {len(self.ids):,} document{'' if len(self.ids) == 1 else 's'}"
-        return f"analysed again: {'everything' if self.field is None else f'field {self.field}'}"
+            return f"asked to analyse again: {len(self.ids):,} document{'' if len(self.ids) == 1 else 's'}"
+        return f"asked to analyse again: {'everything' if self.field is None else f'field {self.field}'}"
 
     @property
     def asks_nothing(self) -> bool:

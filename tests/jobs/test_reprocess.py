@@ -60,7 +60,7 @@ def test_documents_are_analysed_again_by_id(config: Path, tmp_path: Path, capsys
     (tmp_path / "ids.txt").write_text("\n".join([*ids, "", ids[0]]), "utf-8")
     assert _again(config, capsys, "reprocess", "recipes", "--ids-file", tmp_path / "ids.txt") == counts
     entry = ledger(_store(config))[0]
-    assert (entry.verb, entry.outcome) == ("reprocess", "analysed again: 2 documents")
+    assert (entry.verb, entry.outcome) == ("reprocess", "asked to analyse again: 2 documents")
 
 
 def test_a_field_or_everything_is_analysed_again(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
