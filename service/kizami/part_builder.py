@@ -216,7 +216,7 @@ def _write(
         if job.previous and len(sound):
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kizami-")))
             rows = stack.enter_context(PreviousRows(_fetch(store, job.previous, folder)))
-            places = rows.places(sound)
+            places = rows.places(sound["text_hash"].combine_chunks())
             places[job.renewal.rows(sound, job.fields)] = -1
         taken_over = int(np.count_nonzero(places >= 0))
         failures: list[dict[str, Any]] = []

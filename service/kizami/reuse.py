@@ -63,18 +63,25 @@ class PreviousRows:
     ) -> None:
         self._stack.close()
 
-    def places(self, sound: pa.Table) -> Places:
-        """Where the tokens of each text stand.
+    def places(self, text_hashes: pa.StringArray) -> Places:
+        """Where the tokens of texts with these hashes stand.
 
-        Of several rows with its ``text_hash`` it is one of the same document, if there is one: so most texts find
-        theirs in the order in which the rows stand.
+        Of several rows with a hash it is the one that follows on the rows found for the texts before, if there is one,
+        else the first: so most texts find theirs in the order in which the rows stand.
         """
-        tables = [file.read(columns=["doc_id", "text_hash"], use_threads=False) for file in self._files]
-        rows = pa.concat_tables(tables) if tables else sound.slice(0, 0)
-        place = pc.index_in(_named(sound), _named(rows))
-        anywhere = pc.index_in(sound["text_hash"], rows["text_hash"].combine_chunks())
-        found: Places = pc.coalesce(place, anywhere).fill_null(-1).to_numpy().astype(np.int64)
-        return found
+        columns = [file.read(columns=["text_hash"], use_threads=False)["text_hash"] for file in self._files]
+        known = pa.concat_arrays([pa.array([], pa.string()), *(chunk for column in columns for chunk in column.chunks)])
+        first: Places = pc.index_in(text_hashes, known).fill_null(-1).to_numpy().astype(np.int64)
+        if not len(first) or not len(known):
+            return np.full(len(first), -1, np.int64)
+        first_equal = pc.index_in(known, known).to_numpy()
+        # From a text whose row comes after all those before it, the texts that follow are expected to go on alike.
+        highest = np.maximum.accumulate(first)
+        is_next = np.diff(highest, prepend=-1) > 0
+        text = np.arange(len(first))
+        start = np.maximum.accumulate(np.where(is_next, text, -1))
+        expected = np.minimum(text + first[start] - start, len(known) - 1)
+        return np.where((start >= 0) & (first_equal[expected] == first), expected, first)
 
     def picked(self, places: Places) -> Iterator[Picked]:
         """The tokens at ``places``, one row group after another; a place of -1 is passed over."""
@@ -98,12 +105,6 @@ class PreviousRows:
         table = pa.Table.from_arrays([_one(read[name]) for name in TOKENS.names], schema=TOKENS)
         self._held[number] = table
         return table
-
-
-def _named(rows: pa.Table) -> pa.Array:
-    """The text_hash and doc_id of each row as one string."""
-    named = pc.binary_join_element_wise(rows["text_hash"], rows["doc_id"], "")
-    return named.combine_chunks() if isinstance(named, pa.ChunkedArray) else named
 
 
 def _one(column: pa.ChunkedArray) -> pa.Array:

@@ -76,7 +76,7 @@ def measure_incremental(folder: Path, text_bytes: int = TEXT_BYTES) -> list[Incr
     return runs
 
 
-def ratios(runs: Sequence[IncrementalRun]) -> dict[str, float]:
+def shares(runs: Sequence[IncrementalRun]) -> dict[str, float]:
     """What each incremental run took of the full one's processor seconds, that of the run on nothing much taken off
     both: it is the start of Ray's workers and of Python."""
     seconds = {run.name: run.job_seconds for run in runs}
@@ -168,7 +168,7 @@ def main() -> int:
         runs = measure_incremental(Path(scratch), int(parsed.megabytes * 1e6))
     for run in runs:
         print(json.dumps(asdict(run)))
-    for name, share in ratios(runs).items():
+    for name, share in shares(runs).items():
         print(f"{name}: {share:.1%}")
     return 0
 
