@@ -1,6 +1,6 @@
 # make run: the daily job on the bundled sample. make test: every check and test. Both need only Python 3.11+ and make.
 # make test-exact: all of the largest corpus against the reference, token for token (half an hour).
-# make bench: measure (BENCH='--repetitions 1' for a quick look). make bench-readme: put the newest figures into the READMEs.
+# make bench: measure (BENCH='--repetitions 1 --incremental-megabytes 20' for a quick look). make bench-readme: put the newest figures into the READMEs.
 # make profile: where a worker's time goes. These three need Linux and the corpora in ../shared.
 
 PYTHON ?= python3

@@ -23,8 +23,11 @@ from kizami.analysis.user_dictionary import UserDictionary
 from kizami.analysis.watchdog import AnalyserFaultError
 from kizami.config import CorpusConfig
 from kizami.errors import UnavailableError
+from kizami.input_digests import no_digests, to_hex
 from kizami.part_builder import PartJob
 from kizami.parts import Bounds
+from kizami.predecessor import PlannedPart
+from kizami.renewal import NOTHING, Renewal
 from kizami.stores import ObjectStore
 from kizami_jobs.progress import Progress
 from kizami_jobs.tasks import ProgressBoard, SharedStore, WorkerReport, make_part, split_blocks
@@ -55,17 +58,37 @@ class _Attempt:
     """What became of the attempts before it."""
 
 
-def part_jobs(corpus: CorpusConfig, run: str, files: Sequence[str], bounds: Bounds, fingerprint: str) -> list[PartJob]:
-    """One job a part, in the order of the bounds."""
-    uppers = [*bounds[1:], None]
+def part_jobs(
+    corpus: CorpusConfig,
+    run: str,
+    files: Sequence[str],
+    parts: Sequence[PlannedPart],
+    *,
+    fingerprint: str,
+    renewal: Renewal = NOTHING,
+) -> list[PartJob]:
+    """One job for each part that has to be made, in the order of the bounds."""
     return [
-        PartJob(corpus.name, run, corpus.fields, tuple(files), number, lower, upper, fingerprint)
-        for number, (lower, upper) in enumerate(zip(bounds, uppers, strict=True))
+        PartJob(
+            corpus=corpus.name,
+            run=run,
+            fields=corpus.fields,
+            files=tuple(files),
+            number=part.number,
+            lower=part.lower,
+            upper=part.upper,
+            fingerprint=fingerprint,
+            previous=part.previous,
+            renewal=renewal.within(part.lower, part.upper),
+        )
+        for part in parts
+        if not part.copied
     ]
 
 
 def build_parts(
     jobs: Sequence[PartJob],
+    bounds: Bounds,
     blocks: list[Any],
     corpus: CorpusConfig,
     shared: SharedStore,
@@ -73,11 +96,11 @@ def build_parts(
     user: UserDictionary | None,
     progress: Progress,
     check: Callable[[], None],
-) -> list[WorkerReport]:
-    """Build all parts; their reports come in the order of the jobs.
+) -> tuple[list[WorkerReport], list[str]]:
+    """Build the parts of the jobs; their reports, in the order of the jobs, and the input digests of all parts.
 
-    ``blocks`` are references to tables of schema TEXTS and are used up, so that Ray can free each as soon as it is cut.
-    ``check`` is called now and then and may raise to end it; whatever ends it, no task goes on.
+    ``blocks`` are references to Blocks and are used up, so that Ray can free each as soon as it is cut. ``check`` is
+    called now and then and may raise to end it; whatever ends it, no task goes on.
     """
     board: Any = ProgressBoard.remote()  # type: ignore[attr-defined]  # Ray adds it to the class
 
@@ -87,7 +110,7 @@ def build_parts(
         guarded = bool(attempt.failed)
         return make_part.remote(attempt.job, corpus, shared, board, guarded, words, *attempt.slices)
 
-    slices = _shuffle(blocks, tuple(job.lower for job in jobs))
+    slices, digests = shuffle(blocks, bounds, tuple(job.number for job in jobs))
     attempts = [_Attempt(job, own) for job, own in zip(jobs, slices, strict=True)]
     del slices
     pending = {submit(attempt): attempt for attempt in attempts}
@@ -110,7 +133,8 @@ def build_parts(
     finally:
         for task in pending:
             ray.cancel(task, force=True)
-    return sorted(built, key=lambda report: report.part.number)
+    total = sum(ray.get(digests), start=no_digests(len(bounds)))
+    return sorted(built, key=lambda report: report.part.number), to_hex(total)
 
 
 def _outcome(task: Any, attempt: _Attempt) -> WorkerReport | _Attempt:
@@ -132,15 +156,18 @@ def _loss(error: Exception) -> str | None:
     return next((words for kind, words in _LOSSES.items() if isinstance(error, kind)), None)
 
 
-def _shuffle(blocks: list[Any], bounds: Bounds) -> list[list[Any]]:
-    """Cut blocks into parts: for each part, references to its pieces."""
-    slices: list[list[Any]] = [[] for _ in bounds]
+def shuffle(blocks: list[Any], bounds: Bounds, wanted: tuple[int, ...]) -> tuple[list[list[Any]], list[Any]]:
+    """Cut blocks into parts: for each part wanted, references to its pieces; and references to the digests."""
+    slices: list[list[Any]] = [[] for _ in wanted]
+    digests = []
+    cut = split_blocks.options(num_returns=1 + len(wanted))
     while blocks:
         some, blocks[:_BLOCKS_AT_ONCE] = blocks[:_BLOCKS_AT_ONCE], []
-        pieces = split_blocks.options(num_returns=len(bounds)).remote(bounds, *some)
-        for own, piece in zip(slices, pieces if len(bounds) > 1 else [pieces], strict=True):
+        sums, *pieces = cut.remote(bounds, wanted, *some)
+        digests.append(sums)
+        for own, piece in zip(slices, pieces, strict=True):
             own.append(piece)
-    return slices
+    return slices, digests
 
 
 @contextmanager

@@ -5,14 +5,18 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 from kizami.cli import READING_VERBS, Answer, Verb, add_corpus, business_date
 from kizami.cli import main as run_verb
 from kizami.config import load_config
 from kizami.errors import ConfigurationError
+from kizami.plan import render_plan
+from kizami.renewal import EVERYTHING, NOTHING, read_ids, renewal_of
 from kizami.signals import Interruption
 from kizami.upkeep import UPKEEP_VERBS
 
@@ -23,17 +27,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(parsed: argparse.Namespace) -> Answer:
+    return _job(parsed, renewal=EVERYTHING if parsed.full else NOTHING, allow_empty=parsed.allow_empty)
+
+
+def _reprocess(parsed: argparse.Namespace) -> Answer:
+    ids = parsed.id or []
+    if parsed.ids_file:
+        ids = read_ids(parsed.ids_file)
+    return _job(parsed, verb="reprocess", renewal=renewal_of(parsed.everything, parsed.field, ids))
+
+
+def _job(parsed: argparse.Namespace, **asked: Any) -> Answer:
     config = load_config(parsed.config)
     config.corpus(parsed.corpus)
-    try:
+    with _jobs_extra():
         # Imported here: reading needs no Ray, and importing it takes a second.
         from kizami_jobs.daily import RunRequest, RunResult, run_corpus  # noqa: PLC0415
         from kizami_jobs.progress import Progress  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(
-            f"{error.name} is not installed: running the job needs pip install 'kizami[jobs]'"
-        ) from error
-    request = RunRequest(parsed.corpus, parsed.date, as_of_now=parsed.as_of_now, allow_empty=parsed.allow_empty)
+    request = RunRequest(parsed.corpus, parsed.date, as_of_now=parsed.as_of_now, **asked)
     interruption = Interruption()
     with interruption.watching():
         result: RunResult = run_corpus(
@@ -46,6 +57,33 @@ def _run(parsed: argparse.Namespace) -> Answer:
     return Answer(_run_text(result), {"run": asdict(result.entry), "snapshot": asdict(result.pointer)})
 
 
+def _plan(parsed: argparse.Namespace) -> Answer:
+    config = load_config(parsed.config)
+    config.corpus(parsed.corpus)
+    with _jobs_extra():
+        from kizami_jobs.daily import RunRequest  # noqa: PLC0415
+        from kizami_jobs.planning import plan_corpus  # noqa: PLC0415
+        from kizami_jobs.progress import Progress  # noqa: PLC0415
+    renewal = EVERYTHING if parsed.full else NOTHING
+    request = RunRequest(parsed.corpus, parsed.date, as_of_now=parsed.as_of_now, renewal=renewal)
+    interruption = Interruption()
+    with interruption.watching():
+        plan = plan_corpus(
+            config, request, Progress(sys.stderr), address=os.environ.get("RAY_ADDRESS"), interruption=interruption
+        )
+    return Answer(render_plan(plan), asdict(plan))
+
+
+@contextmanager
+def _jobs_extra() -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"{error.name} is not installed: running the job needs pip install 'kizami[jobs]'"
+        ) from error
+
+
 def _run_text(result: RunResult) -> str:  # type: ignore[name-defined]  # noqa: F821  # imported where it is needed
     counts, pointer = result.entry.counts, result.pointer
     folder = f"{result.store}/{pointer.path}"
@@ -53,24 +91,47 @@ def _run_text(result: RunResult) -> str:  # type: ignore[name-defined]  # noqa: 
         return f"nothing to do: {pointer.date} is published from the same input\n{folder}"
     return (
         f"published {pointer.date}: {counts.documents:,} documents, {counts.rows:,} rows, {counts.tokens:,} tokens, "
-        f"{counts.quarantined:,} quarantined; {counts.texts_analysed:,} texts analysed, "
-        f"{counts.parts_reused:,} of {counts.parts:,} parts found finished\n{folder}"
+        f"{counts.quarantined:,} quarantined\n"
+        f"texts: {counts.texts_analysed:,} analysed, {counts.texts_reused:,} reused; "
+        f"parts: {counts.parts_analysed:,} written, {counts.parts_copied:,} copied, "
+        f"{counts.parts_reused:,} found finished\n{folder}"
     )
 
 
-def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
+def _add_date_arguments(parser: argparse.ArgumentParser) -> None:
     add_corpus(parser)
     parser.add_argument(
         "--date", type=business_date, metavar="D", help="business date (default: today in the configured time zone)"
     )
     parser.add_argument(
-        "--as-of-now", action="store_true", help="publish today's source under --date, though it is not that date's"
+        "--as-of-now", action="store_true", help="take today's source for --date, though it is not that date's"
     )
+
+
+def _add_plan_arguments(parser: argparse.ArgumentParser) -> None:
+    _add_date_arguments(parser)
+    parser.add_argument("--full", action="store_true", help="what `run --full` would do")
+
+
+def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    _add_date_arguments(parser)
+    parser.add_argument("--full", action="store_true", help="analyse everything again, whatever is known of it")
     parser.add_argument("--allow-empty", action="store_true", help="publish a corpus without texts")
+
+
+def _add_reprocess_arguments(parser: argparse.ArgumentParser) -> None:
+    _add_date_arguments(parser)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--id", nargs="+", action="extend", metavar="ID", help="the documents with these ids")
+    what.add_argument("--ids-file", type=Path, metavar="F", help="the documents with the ids in a file, one a line")
+    what.add_argument("--field", metavar="F", help="all texts of this field")
+    what.add_argument("--everything", action="store_true", help="all texts")
 
 
 VERBS: Final = (
     Verb("run", "analyse a corpus on Ray and publish its snapshot: the daily job", _add_run_arguments, _run),
+    Verb("plan", "tell what a run would do, and write nothing", _add_plan_arguments, _plan),
+    Verb("reprocess", "analyse texts again though they did not change", _add_reprocess_arguments, _reprocess),
     *READING_VERBS,
     *UPKEEP_VERBS,
 )

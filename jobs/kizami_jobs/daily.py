@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date
 from importlib.metadata import version
+from typing import Final
 
 import ray.exceptions
 
@@ -23,11 +24,14 @@ from kizami.errors import ConfigurationError, DataError, UnavailableError
 from kizami.lease import Lease
 from kizami.ledger import RunEntry, State
 from kizami.manifest import Manifest, Provenance, pointer_to
-from kizami.part_builder import BuiltPart
+from kizami.part_builder import BuiltPart, copied_part
+from kizami.parts import WHOLE
 from kizami.pointer import Pointer
+from kizami.predecessor import Predecessor, plan_parts
 from kizami.quarantine import to_parquet
 from kizami.readers import find_pointer, read_manifest
 from kizami.record import RunRecord, new_id, now, timestamp
+from kizami.renewal import NOTHING, Renewal
 from kizami.retention import Terms
 from kizami.signals import Interruption
 from kizami.sources import SourceFile, list_files
@@ -40,6 +44,9 @@ from kizami_jobs.reading import Corpus, read_corpus
 from kizami_jobs.tasks import WorkerReport
 from kizami_schemas import v1
 
+_NAMED: Final = 20
+"""Ids that an error names."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
@@ -51,6 +58,9 @@ class RunRequest:
     as_of_now: bool = False
     """Whether another date than today may be given to a source that is only ever "now"."""
     allow_empty: bool = False
+    verb: str = "run"
+    renewal: Renewal = NOTHING
+    """What is analysed again though it did not change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +89,14 @@ def run_corpus(
     """
     interruption = interruption or Interruption()
     corpus = config.corpus(request.corpus)
+    check_field(request.renewal, corpus)
     started = now()
-    day = _business_date(request, corpus, started.astimezone(config.timezone).date()).isoformat()
+    day = business_date(request, corpus, started.astimezone(config.timezone).date()).isoformat()
     store = open_store(config.store)
     entry = RunEntry(
         run=new_id(started),
-        verb="run",
+        verb=request.verb,
+        outcome=str(request.renewal) if request.verb == "reprocess" else None,
         corpus=corpus.name,
         date=day,
         state=State.STARTED,
@@ -132,12 +144,16 @@ class _Run:
 
     def _perform(self, files: Sequence[SourceFile]) -> Pointer:
         with self.record.stage("read"):
-            corpus = read_corpus(files, self.corpus, self._may_go_on)
+            predecessor = self._predecessor()
+            bounds = predecessor.manifest.bounds if predecessor else WHOLE
+            ids = self.request.renewal.ids
+            corpus = read_corpus(files, self.corpus, self._may_go_on, bounds=bounds, ids=ids)
             documents = len(corpus.doc_ids)
             self.record.count(documents=documents, texts=corpus.texts)
         self.progress.say(f"read {documents:,} documents, {corpus.texts:,} texts; files: {len(files):,}")
-        input_digest = self._input_digest(corpus.input_digest)
-        if (published := self._published(input_digest)) is not None:
+        check_ids(self.request.renewal, corpus, self.corpus)
+        input_digest = digest_of_input(corpus, self.corpus, self.record.entry.fingerprint or "")
+        if self.request.renewal.asks_nothing and (published := self._published(input_digest)) is not None:
             pointer, manifest = published
             self.record.note(snapshot=pointer.snapshot)
             self.record.end(State.UNCHANGED)
@@ -145,11 +161,11 @@ class _Run:
             self._clean()
             return pointer
         with self.record.stage("analyse"):
-            parts = self._build(corpus, [file.url for file in files])
+            parts, digests = self._build(corpus, [file.url for file in files], predecessor)
         quarantine = self._quarantine(parts)
         self._check(corpus, parts)
         with self.record.stage("assemble"):
-            manifest = self._assemble(files, parts, input_digest, quarantine)
+            manifest = self._assemble(files, parts, digests, input_digest, quarantine)
         self._may_go_on()
         with self.record.stage("publish"):
             pointer = self.lease.commit(pointer_to(manifest, timestamp(now())))
@@ -178,16 +194,12 @@ class _Run:
         self.lease.check()
         self.interruption.check()
 
-    def _input_digest(self, rows: int) -> str:
-        decisive = {
-            "rows": f"{rows:064x}",
-            "fingerprint": self.record.entry.fingerprint,
-            "columns": v1.SCHEMA.names,
-            "id": self.corpus.id_column,
-            "fields": self.corpus.fields,
-            "part_bytes": self.corpus.part_bytes,
-        }
-        return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()
+    def _predecessor(self) -> Predecessor | None:
+        pointer = self.lease.predecessor
+        if pointer is None:
+            return None
+        manifest = read_manifest(self.store, pointer)
+        return Predecessor(manifest, self.record.entry.fingerprint or "", self.corpus.fields)
 
     def _published(self, input_digest: str) -> tuple[Pointer, Manifest] | None:
         """The business date's pointer and manifest, if its snapshot was made of this input."""
@@ -197,38 +209,57 @@ class _Run:
         manifest = read_manifest(self.store, pointer)
         return (pointer, manifest) if manifest.input_digest == input_digest else None
 
-    def _build(self, corpus: Corpus, files: Sequence[str]) -> list[BuiltPart]:
-        """Build all parts on the cluster; they come in the order of their bounds."""
-        predecessor = self.lease.predecessor
-        previous = read_manifest(self.store, predecessor).bounds if predecessor else None
-        bounds = corpus.bounds(previous, self.corpus.part_bytes)
-        entry = self.record.entry
-        jobs = part_jobs(self.corpus, entry.run, files, bounds, entry.fingerprint or "")
-        self.progress.start_texts(corpus.texts)
-        with probed(self.store, self.corpus.name, entry.run) as shared:
-            blocks = corpus.take_blocks()
-            built = build_parts(
-                jobs, blocks, self.corpus, shared, user=self.user, progress=self.progress, check=self._may_go_on
-            )
-        self.progress.end_texts()
-        self._count(built)
-        return [report.part for report in built]
+    def _build(
+        self, corpus: Corpus, files: Sequence[str], predecessor: Predecessor | None
+    ) -> tuple[list[BuiltPart], list[str]]:
+        """Build on the cluster what is not the predecessor's; the parts, in the order of their bounds, and the input
+        digest of each."""
+        entry, renewal = self.record.entry, self.request.renewal
+        bounds = corpus.bounds(predecessor.manifest.bounds if predecessor else None, self.corpus.part_bytes)
+        planned = plan_parts(bounds, predecessor, corpus.digests, renewal)
+        jobs = part_jobs(self.corpus, entry.run, files, planned, fingerprint=entry.fingerprint or "", renewal=renewal)
+        copied = [(part.number, part.copied) for part in planned if part.copied]
+        parts = [copied_part(number, previous) for number, previous in copied]
+        digests = {number: previous.entry.input_digest or "" for number, previous in copied}
+        blocks = corpus.take_blocks()
+        built: list[WorkerReport] = []
+        if jobs:
+            self.progress.start_texts(corpus.texts - sum(part.texts for part in parts))
+            with probed(self.store, self.corpus.name, entry.run) as shared:
+                built, sums = build_parts(
+                    jobs,
+                    bounds,
+                    blocks,
+                    self.corpus,
+                    shared,
+                    user=self.user,
+                    progress=self.progress,
+                    check=self._may_go_on,
+                )
+            self.progress.end_texts()
+            digests |= {job.number: sums[job.number] for job in jobs}
+            parts += [report.part for report in built]
+        parts.sort(key=lambda part: part.number)
+        self._count(parts, built)
+        return parts, [digests[part.number] for part in parts]
 
-    def _count(self, built: Sequence[WorkerReport]) -> None:
-        parts = [report.part for report in built]
+    def _count(self, parts: Sequence[BuiltPart], built: Sequence[WorkerReport]) -> None:
         self.record.count(
             parts=len(parts),
+            parts_copied=sum(part.copied_from is not None for part in parts),
             parts_reused=sum(part.reused for part in parts),
-            parts_analysed=sum(not part.reused for part in parts),
+            parts_analysed=sum(not part.reused and part.copied_from is None for part in parts),
             texts_analysed=sum(part.analysed for part in parts),
+            texts_reused=sum(part.taken_over for part in parts),
             rows=sum(part.report.rows for part in parts),
             tokens=sum(part.report.tokens for part in parts),
             quarantined=sum(len(part.quarantined) for part in parts),
         )
-        self.record.note(
-            peak_worker_bytes=max(report.peak_bytes for report in built),
-            worker_seconds=round(sum(report.seconds for report in built), 3),
-        )
+        if built:
+            self.record.note(
+                peak_worker_bytes=max(report.peak_bytes for report in built),
+                worker_seconds=round(sum(report.seconds for report in built), 3),
+            )
 
     def _quarantine(self, parts: Sequence[BuiltPart]) -> str | None:
         """Write what was held back; return its key."""
@@ -257,13 +288,18 @@ class _Run:
             raise DataError(f"{self.corpus.source} has no texts to publish; give --allow-empty if that is right")
 
     def _assemble(
-        self, files: Sequence[SourceFile], parts: Sequence[BuiltPart], input_digest: str, quarantine: str | None
+        self,
+        files: Sequence[SourceFile],
+        parts: Sequence[BuiltPart],
+        digests: Sequence[str],
+        input_digest: str,
+        quarantine: str | None,
     ) -> Manifest:
         """Put the parts into the snapshot's folder and write its manifest."""
         entry = self.record.entry
         moment = now()
         snapshot = new_id(moment)
-        entries = assemble(self.store, self.corpus.name, snapshot, parts)
+        entries = assemble(self.store, self.corpus.name, snapshot, parts, digests)
         manifest = Manifest(
             schema=f"{v1.MAJOR}.{v1.MINOR}",
             corpus=self.corpus.name,
@@ -311,7 +347,8 @@ class _Run:
             self.store.delete(layout.staging_key(self.corpus.name, part.key) for part in manifest.parts)
 
 
-def _business_date(request: RunRequest, corpus: CorpusConfig, today: date) -> date:
+def business_date(request: RunRequest, corpus: CorpusConfig, today: date) -> date:
+    """The date asked for, else today. Raises ConfigurationError where the source is not that date's."""
     day = request.date or today
     if day != today and "{date}" not in corpus.source and not request.as_of_now:
         raise ConfigurationError(
@@ -319,6 +356,38 @@ def _business_date(request: RunRequest, corpus: CorpusConfig, today: date) -> da
             "give --as-of-now to publish it under that date all the same"
         )
     return day
+
+
+def digest_of_input(corpus: Corpus, config: CorpusConfig, fingerprint: str) -> str:
+    """The digest of all that decides a snapshot."""
+    decisive = {
+        "rows": corpus.input_digest,
+        "fingerprint": fingerprint,
+        "columns": v1.SCHEMA.names,
+        "id": config.id_column,
+        "fields": config.fields,
+        "part_bytes": config.part_bytes,
+    }
+    return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()
+
+
+def check_field(renewal: Renewal, corpus: CorpusConfig) -> None:
+    """Raise ConfigurationError for a field that the corpus does not have."""
+    if renewal.field is not None and renewal.field not in corpus.fields:
+        raise ConfigurationError(
+            f"corpus {corpus.name} has no field {renewal.field!r}; its fields are {', '.join(corpus.fields)}"
+        )
+
+
+def check_ids(renewal: Renewal, read: Corpus, corpus: CorpusConfig) -> None:
+    """Raise DataError naming the ids that the source does not have."""
+    absent = [doc_id for doc_id in renewal.ids if doc_id not in read.named]
+    if absent:
+        more = f" and {len(absent) - _NAMED:,} more" if len(absent) > _NAMED else ""
+        raise DataError(
+            f"{corpus.source} has no document {', '.join(map(repr, absent[:_NAMED]))}{more}: nothing was analysed; "
+            "correct the ids and run it again"
+        )
 
 
 def _versions() -> Mapping[str, str]:

@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 import ray
 
 from kizami.config import CorpusConfig
-from kizami.parts import Bounds, cut_bounds, follow_bounds
+from kizami.input_digests import no_digests, to_hex
+from kizami.parts import WHOLE, Bounds, cut_bounds, follow_bounds
 from kizami.sources import SourceFile, absent_columns
 from kizami_jobs.tasks import BlockIndex, read_file
 
@@ -22,31 +23,39 @@ _FILES_AT_ONCE: Final = 256
 
 
 class Corpus:
-    """What was read: blocks of texts in Ray's object store, and each document's size."""
+    """What was read: blocks of texts in Ray's object store, each document's size, and digests by the bounds given."""
 
-    def __init__(self) -> None:
+    def __init__(self, bounds: Bounds = WHOLE) -> None:
         self._blocks: list[Any] = []
         self._indexes: list[pa.Table] = []
         self._documents: pa.Table | None = None
         self.texts = 0
         """Texts that must end up in a row or in quarantine."""
-        self._digest = 0
+        self._digests = no_digests(len(bounds))
         self.columns: set[str] = set()
         """Names of columns seen in the source."""
+        self.named: set[str] = set()
+        """Which of the ids asked for are in the source."""
 
     def add(self, block: Any, index: BlockIndex) -> None:
         """Take in a block, by reference, and its index."""
         self._blocks.append(block)
         self._indexes.append(pa.table({"doc_id": index.doc_ids, "bytes": pa.array(index.text_bytes, pa.int64())}))
         self.texts += index.texts
-        self._digest += index.input_digest
+        self._digests += index.digests
         self.columns |= index.columns
+        self.named |= index.named
         self._documents = None
 
     @property
-    def input_digest(self) -> int:
-        """Sum of the digests of all rows, modulo 2**256: the same whatever the files and the order."""
-        return self._digest % (1 << 256)
+    def digests(self) -> list[str]:
+        """What the records of each part add up to: the same whatever the files and the order."""
+        return to_hex(self._digests)
+
+    @property
+    def input_digest(self) -> str:
+        """What all records add up to: whatever the bounds, too."""
+        return to_hex(self._digests.sum(axis=0, keepdims=True))[0]
 
     @property
     def doc_ids(self) -> pa.Array:
@@ -75,18 +84,28 @@ class Corpus:
         return self._documents
 
 
-def read_corpus(files: Sequence[SourceFile], config: CorpusConfig, check: Callable[[], None]) -> Corpus:
+def read_corpus(
+    files: Sequence[SourceFile],
+    config: CorpusConfig,
+    check: Callable[[], None],
+    *,
+    bounds: Bounds = WHOLE,
+    ids: tuple[str, ...] = (),
+) -> Corpus:
     """Read all files on the workers. ``check`` is called now and then and may raise to end it.
+
+    Digests are by the parts of ``bounds``; ``ids`` are looked for in passing.
 
     Raises what ``kizami.sources`` raises, and ConfigurationError for an id or a field that no file has.
     """
-    corpus = Corpus()
+    corpus = Corpus(bounds)
+    given = ray.put((bounds, ids))
     waiting = list(enumerate(files))[::-1]
     streams: list[Any] = []
     while waiting or streams:
         while waiting and len(streams) < _FILES_AT_ONCE:
             number, file = waiting.pop()
-            streams.append(read_file.remote(file, number, config))
+            streams.append(read_file.remote(file, number, config, given))
         ready, _ = ray.wait(streams, timeout=_WAIT_SECONDS, fetch_local=False)
         check()
         stream: Any  # Ray types a stream of objects as one object

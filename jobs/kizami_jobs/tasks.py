@@ -26,10 +26,10 @@ from kizami.analysis.user_dictionary import UserDictionary
 from kizami.analysis.watchdog import WatchedAnalyser
 from kizami.config import MAX_DOCUMENT_BYTES, CorpusConfig
 from kizami.errors import ConfigurationError, UnavailableError
-from kizami.input_digests import digest_sum
+from kizami.input_digests import Limbs, add_up, no_digests
 from kizami.part_builder import BuiltPart, PartJob, build_part
-from kizami.parts import Bounds, split
-from kizami.sources import SourceFile, read_texts
+from kizami.parts import Bounds, part_numbers, split
+from kizami.sources import Block, SourceFile, read_texts
 from kizami.stores import ObjectMissingError, ObjectStore, open_store
 from kizami_jobs.memory import private_bytes, release_memory
 
@@ -71,16 +71,23 @@ class BlockIndex:
     """UTF-8 bytes of text of each of them."""
     texts: int
     """Texts that must end up in a row or in quarantine."""
-    input_digest: int
+    digests: Limbs
+    """What its records add up to, by the parts of the predecessor."""
     columns: frozenset[str]
+    named: frozenset[str]
+    """Which of the ids asked for are in it."""
 
 
 @ray.remote(num_cpus=1, max_retries=3, num_returns="streaming")
-def read_file(file: SourceFile, number: int, corpus: CorpusConfig) -> Iterator[Any]:
-    """Read a file of the source; yield, in turns, a BlockIndex and its block of texts (schema TEXTS).
+def read_file(
+    file: SourceFile, number: int, corpus: CorpusConfig, given: tuple[Bounds, tuple[str, ...]]
+) -> Iterator[Any]:
+    """Read a file of the source; yield, in turns, a BlockIndex and its Block.
 
-    The index comes first because the driver fetches it: an error of this task arrives in the place of the next object.
+    ``given`` are the bounds of the predecessor and ids to look for. The index comes first because the driver fetches
+    it: an error of this task arrives in the place of the next object.
     """
+    bounds, ids = given
     blocks = read_texts(
         file,
         file_index=number,
@@ -94,19 +101,26 @@ def read_file(file: SourceFile, number: int, corpus: CorpusConfig) -> Iterator[A
             doc_ids=block.doc_ids.filter(has_id),
             text_bytes=block.text_bytes[has_id.to_numpy(zero_copy_only=False)],
             texts=int(block.text_counts.sum()),
-            input_digest=digest_sum(block.digests),
+            digests=add_up(block.digests, part_numbers(block.doc_ids, bounds), len(bounds)),
             columns=block.columns,
+            named=_named(block.doc_ids, ids),
         )
-        yield block.texts
+        yield block
     release_memory()
+
+
+def _named(doc_ids: pa.Array, ids: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(doc_ids.filter(pc.is_in(doc_ids, pa.array(ids, pa.string()))).to_pylist()) if ids else frozenset()
 
 
 @ray.remote(num_cpus=1, max_retries=3)
-def split_blocks(bounds: Bounds, *blocks: pa.Table) -> Any:
-    """Cut blocks into one table a part; as many return values as there are parts."""
+def split_blocks(bounds: Bounds, wanted: tuple[int, ...], *blocks: Block) -> Any:
+    """Cut blocks into parts: the Limbs of all parts, then one table a part wanted. As many return values."""
     release_memory()
-    tables = split(pa.concat_tables(blocks), bounds)
-    return tables if len(tables) > 1 else tables[0]
+    digests = no_digests(len(bounds))
+    for block in blocks:
+        digests += add_up(block.digests, part_numbers(block.doc_ids, bounds), len(bounds))
+    return [digests, *split(pa.concat_tables([block.texts for block in blocks]), bounds, wanted)]
 
 
 @ray.remote(num_cpus=0)

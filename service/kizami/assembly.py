@@ -13,25 +13,32 @@ from kizami.errors import DataError
 from kizami.manifest import Counts, PartEntry
 from kizami.part_builder import BuiltPart
 from kizami.quarantine import count_reasons
-from kizami.stores import ObjectStore
+from kizami.stores import ObjectMissingError, ObjectStore
 
 _COPIES_AT_ONCE: Final = 8
 
 
-def assemble(store: ObjectStore, corpus: str, snapshot: str, parts: Sequence[BuiltPart]) -> tuple[PartEntry, ...]:
-    """Copy staged parts into the snapshot's folder and return its entries, in the order of the parts' bounds.
+def assemble(
+    store: ObjectStore, corpus: str, snapshot: str, parts: Sequence[BuiltPart], digests: Sequence[str]
+) -> tuple[PartEntry, ...]:
+    """Copy parts into the snapshot's folder, from staging or from the predecessor's; return its entries, in the order
+    of the parts' bounds. ``digests`` are the input digests of the parts.
 
     Nobody is pointed to the folder yet. Raises DataError unless its listing is exactly that of the entries,
     UnavailableError.
     """
     prefix = layout.snapshot_prefix(corpus, snapshot)
-    entries = tuple(_entry(number, part) for number, part in enumerate(parts))
+    entries = tuple(_entry(number, *both) for number, both in enumerate(zip(parts, digests, strict=True)))
 
-    def copy(entry: PartEntry) -> None:
-        store.copy(layout.staging_key(corpus, entry.key), prefix + entry.name)
+    def copy(part: BuiltPart, entry: PartEntry) -> None:
+        source = part.copied_from or layout.staging_key(corpus, part.key)
+        try:
+            store.copy(source, prefix + entry.name)
+        except ObjectMissingError:
+            raise DataError(f"{source} is missing: start the run again, with --full if it is still missing") from None
 
     with ThreadPoolExecutor(_COPIES_AT_ONCE) as pool:
-        list(pool.map(copy, entries))
+        list(pool.map(copy, parts, entries))
     found = {info.key.removeprefix(prefix): info.size_bytes for info in store.list(prefix)}
     expected = {entry.name: entry.size_bytes for entry in entries}
     if found != expected:
@@ -55,7 +62,7 @@ def count(parts: Sequence[BuiltPart]) -> Counts:
     )
 
 
-def _entry(number: int, part: BuiltPart) -> PartEntry:
+def _entry(number: int, part: BuiltPart, input_digest: str) -> PartEntry:
     report = part.report
     return PartEntry(
         name=layout.part_name(number),
@@ -66,4 +73,10 @@ def _entry(number: int, part: BuiltPart) -> PartEntry:
         unknown_tokens=report.unknown_tokens,
         size_bytes=report.size_bytes,
         sha256=report.sha256,
+        input_digest=input_digest,
+        documents=part.documents,
+        texts=part.texts,
+        text_bytes=part.text_bytes,
+        quarantined=len(part.quarantined),
+        failed=part.failed,
     )

@@ -180,7 +180,8 @@ def _history_line(entry: RunEntry) -> str:
     counts = entry.counts
     exit_code = "-" if entry.exit_code is None else entry.exit_code
     line = f"{entry.started_at}  {entry.date}  {entry.verb:<9}  {entry.state:<11}  exit {exit_code:<3}"
-    line += f"  {counts.rows:>10,} rows  {counts.texts_analysed:>10,} analysed  {counts.quarantined:>6,} quarantined"
+    line += f"  {counts.rows:>10,} rows  {counts.texts_analysed:>10,} analysed  {counts.texts_reused:>10,} reused"
+    line += f"  {counts.parts_copied:>6,} of {counts.parts:>6,} parts copied  {counts.quarantined:>6,} quarantined"
     line += f"  {sum(entry.stage_seconds.values()):7.1f} s  {entry.run}"
     if entry.outcome:
         line += f"\n    {entry.outcome}"

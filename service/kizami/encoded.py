@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from kizami_schemas import v1
@@ -31,3 +33,20 @@ TOKENS: Final = pa.schema([ROWS.field("sentence_start"), *(ROWS.field(name) for 
 """The columns that the analyser gives."""
 PLAIN_TOKENS: Final = pa.schema([v1.SCHEMA.field(name) for name in TOKENS.names])
 """The same columns as files hold them."""
+
+
+def codes_of(values: pa.DictionaryArray) -> npt.NDArray[np.int32]:
+    """The indices of a dictionary array, -1 for null."""
+    codes: npt.NDArray[np.int32] = (
+        values.indices.fill_null(-1) if values.indices.null_count else values.indices
+    ).to_numpy()
+    return codes
+
+
+def with_nulls(codes: npt.NDArray[np.int32]) -> pa.Int32Array:
+    """Codes as an Arrow array, -1 as null."""
+    valid = codes >= 0
+    if valid.all():
+        return pa.array(codes)
+    validity = pa.py_buffer(np.packbits(valid, bitorder="little"))
+    return pa.Array.from_buffers(pa.int32(), len(codes), [validity, pa.py_buffer(np.where(valid, codes, 0))])

@@ -50,11 +50,16 @@ class RunCounts:
     tokens: int = 0
     quarantined: int = 0
     parts: int = 0
+    parts_copied: int = 0
+    """Parts in which nothing had changed: copied from the predecessor."""
     parts_analysed: int = 0
+    """Parts written by this run."""
     parts_reused: int = 0
     """Parts found finished in staging, left by a run that did not end."""
     texts_analysed: int = 0
     """Texts given to MeCab by this run."""
+    texts_reused: int = 0
+    """Texts whose tokens were taken over from the predecessor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +81,7 @@ class RunEntry:
     fingerprint: str | None = None
     counts: RunCounts = RunCounts()
     outcome: str | None = None
-    """What a verb other than ``run`` did, in a line."""
+    """What a verb other than ``run`` did or was asked to, in a line."""
     stage_seconds: Mapping[str, float] = field(default_factory=dict)
     """Wall clock by stage, in the order they were entered."""
     peak_worker_bytes: int | None = None

@@ -26,6 +26,17 @@ class PartEntry:
     unknown_tokens: int
     size_bytes: int
     sha256: str
+    input_digest: str | None = None
+    """What the source's records in this part add up to (``kizami.input_digests``), 64 hex digits. None in a manifest of
+    a version that did not tell it; so with the zeros below."""
+    documents: int = 0
+    texts: int = 0
+    """Texts of the source: rows + quarantined."""
+    text_bytes: int = 0
+    """UTF-8 bytes of all sound texts."""
+    quarantined: int = 0
+    failed: int = 0
+    """Of those quarantined, the texts that the analyser could not analyse."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kizami import layout
+from kizami import layout, quarantine
 from kizami.analysis.contract import TextAnalyser
 from kizami.analysis.distinct import analyse_distinct
 from kizami.encoded import ROWS
 from kizami.errors import DataError
-from kizami.partfile import PartReport, PartWriter, inspect_part, read_failures
+from kizami.interleaving import Picked, interleaved
+from kizami.partfile import PartReport, PartWriter, file_sha256, inspect_part, read_failures, was_all_analysed
 from kizami.parts import Prepared, has_unique_keys, part_key, prepare
-from kizami.quarantine import quarantine_rows
+from kizami.predecessor import PreviousPart
+from kizami.renewal import NOTHING, Renewal
+from kizami.reuse import Places, PreviousRows
 from kizami.stores.base import ConditionFailedError, ObjectMissingError, ObjectStore
 from kizami.texts import TEXTS, Reason
 from kizami_schemas import v1
@@ -27,6 +31,8 @@ from kizami_schemas import v1
 BATCH_BYTES = 1 << 20
 """UTF-8 bytes of text given to the analyser at once: some 350,000 tokens at the most, about 60 MB of columns."""
 _BATCH_ROWS = 100_000
+_STRETCH_BYTES = 4 << 20
+"""UTF-8 bytes of text whose tokens are taken over at once, analysed ones between them: some 75 MB of columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +48,15 @@ class PartJob:
     lower: str
     upper: str | None
     fingerprint: str
+    previous: tuple[PreviousPart, ...] = ()
+    """Parts of the predecessor whose rows may be taken over: of the same analysis, in the order of their bounds."""
+    renewal: Renewal = NOTHING
+    """What is analysed all the same."""
 
 
 @dataclass(frozen=True, slots=True)
 class BuiltPart:
-    """A finished part in staging."""
+    """A finished part, in staging or in the predecessor's folder."""
 
     number: int
     lower: str
@@ -61,6 +71,13 @@ class BuiltPart:
     analysed: int
     """Texts given to the analyser; 0 where the part was found finished."""
     reused: bool
+    """Whether it was found finished in staging."""
+    failed: int = 0
+    """Texts that the analyser could not analyse."""
+    taken_over: int = 0
+    """Texts whose tokens come from the predecessor."""
+    copied_from: str | None = None
+    """Key of the predecessor's part that it is; None: it is in staging."""
 
 
 def build_part(
@@ -86,17 +103,26 @@ def build_part(
         fingerprint=job.fingerprint,
         schema=f"{v1.MAJOR}.{v1.MINOR}",
     )
+    same = next((part for part in job.previous if part.entry.key == key and not part.entry.failed), None)
+    if same and job.renewal.asks_nothing:
+        # What changed is only what was held back, or where it stands in the source.
+        progress(len(prepared.sound))
+        held_back = quarantine.quarantine_rows(prepared.faulty, job.fields, job.files)
+        return _copied(job.number, same, held_back, prepared.documents, _text_bytes(prepared))
     staged = layout.staging_key(job.corpus, key)
     with tempfile.TemporaryDirectory(prefix="kizami-") as folder:
         path = Path(folder) / "part.parquet"
-        reused = _download(store, staged, path)
-        if not reused:
-            _write(path, job, prepared.sound, analyser, progress)
+        reused = _found_finished(store, staged, path, job.renewal)
+        taken_over = 0
+        while not reused:
+            taken_over = _write(path, job, prepared.sound, analyser=analyser, store=store, progress=progress)
             try:
                 store.create(staged, path)
             except ConditionFailedError:
                 # Another worker was quicker, or our own answer was lost. What counts is what stands there.
-                _download(store, staged, path)
+                if not _found_finished(store, staged, path, job.renewal):
+                    continue
+            break
         report = inspect_part(path)
         failures = read_failures(path)
     if report.rows + len(failures) != len(prepared.sound):
@@ -105,25 +131,66 @@ def build_part(
             "delete it and start the run again"
         )
     progress(len(prepared.sound))
-    return _built(job, key, prepared, failures, report, reused=reused)
+    built = _built(job, key, prepared, failures, report)
+    return replace(
+        built, analysed=0 if reused else len(prepared.sound) - taken_over, taken_over=taken_over, reused=reused
+    )
 
 
-def _built(
-    job: PartJob, key: str, prepared: Prepared, failures: list[dict[str, Any]], report: PartReport, *, reused: bool
-) -> BuiltPart:
+def _built(job: PartJob, key: str, prepared: Prepared, failures: list[dict[str, Any]], report: PartReport) -> BuiltPart:
     faulty = pa.concat_tables([prepared.faulty, _failed_texts(prepared.sound, failures)])
     return BuiltPart(
         number=job.number,
         lower=job.lower,
         key=key,
         report=report,
-        quarantined=quarantine_rows(faulty, job.fields, job.files),
+        quarantined=quarantine.quarantine_rows(faulty, job.fields, job.files),
         documents=prepared.documents,
         texts=len(prepared.sound) + len(prepared.faulty),
-        text_bytes=pc.sum(pc.binary_length(prepared.sound["text"])).as_py() or 0,
-        analysed=0 if reused else len(prepared.sound),
-        reused=reused,
+        text_bytes=_text_bytes(prepared),
+        analysed=0,
+        reused=False,
+        failed=len(failures),
     )
+
+
+def _text_bytes(prepared: Prepared) -> int:
+    return int(pc.sum(pc.binary_length(prepared.sound["text"])).as_py() or 0)
+
+
+def copied_part(number: int, previous: PreviousPart) -> BuiltPart:
+    """A part of the predecessor that held nothing back, as a part of the snapshot to be made."""
+    entry = previous.entry
+    return _copied(number, previous, quarantine.SCHEMA.empty_table(), entry.documents, entry.text_bytes)
+
+
+def _copied(number: int, previous: PreviousPart, quarantined: pa.Table, documents: int, text_bytes: int) -> BuiltPart:
+    entry = previous.entry
+    return BuiltPart(
+        number=number,
+        lower=entry.lower,
+        key=entry.key,
+        report=PartReport(entry.rows, entry.tokens, entry.unknown_tokens, entry.size_bytes, entry.sha256),
+        quarantined=quarantined,
+        documents=documents,
+        texts=entry.rows + len(quarantined),
+        text_bytes=text_bytes,
+        analysed=0,
+        reused=False,
+        taken_over=entry.rows,
+        copied_from=previous.location,
+    )
+
+
+def _found_finished(store: ObjectStore, staged: str, path: Path, renewal: Renewal) -> bool:
+    """Download a staged part if there is one. Where texts are to be analysed again it counts only if all of them were,
+    whoever did it; else it is removed."""
+    if not _download(store, staged, path):
+        return False
+    if renewal.asks_nothing or was_all_analysed(path):
+        return True
+    store.delete([staged])
+    return False
 
 
 def _download(store: ObjectStore, key: str, path: Path) -> bool:
@@ -134,32 +201,88 @@ def _download(store: ObjectStore, key: str, path: Path) -> bool:
     return True
 
 
-def _write(path: Path, job: PartJob, sound: pa.Table, analyser: TextAnalyser, progress: Callable[[int], None]) -> None:
-    failures: list[dict[str, Any]] = []
-    done = 0
-    with PartWriter(path, fingerprint=job.fingerprint, run=job.run) as writer:
-        for batch in batches(sound):
-            analysis = analyse_distinct(analyser, batch["text"].combine_chunks())
-            for index, message in analysis.failures.items():
-                failures.append({"row": done + index, "message": message})
-            rows = _rows(batch, job.fields, analysis.tokens)
-            if analysis.failures:
-                kept = np.ones(len(rows), np.bool_)
-                kept[list(analysis.failures)] = False
-                rows = rows.filter(pa.array(kept))
-            writer.write(rows)
-            done += len(batch)
+def _write(
+    path: Path,
+    job: PartJob,
+    sound: pa.Table,
+    *,
+    analyser: TextAnalyser,
+    store: ObjectStore,
+    progress: Callable[[int], None],
+) -> int:
+    """Write the part; the number of texts whose tokens were taken over."""
+    with ExitStack() as stack:
+        places = np.full(len(sound), -1, np.int64)
+        rows = None
+        if job.previous and len(sound):
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kizami-")))
+            rows = stack.enter_context(PreviousRows(_fetch(store, job.previous, folder)))
+            places = rows.places(sound["text_hash"].combine_chunks())
+            places[job.renewal.rows(sound, job.fields)] = -1
+        taken_over = int(np.count_nonzero(places >= 0))
+        failures: list[dict[str, Any]] = []
+        done = 0
+        writer = stack.enter_context(PartWriter(path, fingerprint=job.fingerprint, run=job.run))
+        for stretch in batches(sound, _STRETCH_BYTES if taken_over else BATCH_BYTES):
+            own = places[done : done + len(stretch)]
+            picked = list(rows.picked(own)) if rows else []
+            tables, failed = _tokens(stretch, own, picked, analyser)
+            failures += [{"row": done + index, "message": message} for index, message in failed.items()]
+            kept = np.ones(len(stretch), np.bool_)
+            kept[list(failed)] = False
+            at = 0
+            for tokens in tables:
+                table = _rows(stretch.slice(at, len(tokens)), job.fields, tokens)
+                writer.write(table.filter(pa.array(kept[at : at + len(tokens)])) if failed else table)
+                at += len(tokens)
+            done += len(own)
             progress(done)
-        writer.finish(failures)
+        writer.finish(failures, taken_over=taken_over)
+    return taken_over
 
 
-def batches(sound: pa.Table) -> Iterator[pa.Table]:
-    """Cut texts into batches of ``BATCH_BYTES``, the same ones for the same texts."""
+def _tokens(
+    texts: pa.Table, places: Places, picked: list[Picked], analyser: TextAnalyser
+) -> tuple[list[pa.Table], dict[int, str]]:
+    """The tokens of all texts, in order, in one or several tables; the failures by the number of their text."""
+    new = np.flatnonzero(places < 0)
+    tables: list[pa.Table] = []
+    failures: dict[int, str] = {}
+    done = 0
+    for batch in batches(texts.take(pa.array(new)) if picked else texts):
+        analysis = analyse_distinct(analyser, batch["text"].combine_chunks())
+        tables.append(analysis.tokens)
+        failures |= {int(new[done + index]): message for index, message in analysis.failures.items()}
+        if picked:
+            picked.append(Picked(analysis.tokens, np.arange(len(batch)), new[done : done + len(batch)]))
+        done += len(batch)
+    return [interleaved(picked, len(texts))] if picked else tables, failures
+
+
+def _fetch(store: ObjectStore, previous: Sequence[PreviousPart], folder: Path) -> list[Path]:
+    """Download parts of the predecessor. Raises DataError where one is not what was published."""
+    paths = [folder / f"{number}.parquet" for number in range(len(previous))]
+    for part, path in zip(previous, paths, strict=True):
+        if not _download(store, part.location, path):
+            what = "is missing"
+        elif file_sha256(path) != part.entry.sha256:
+            what = "is not what was published"
+        else:
+            continue
+        raise DataError(
+            f"{part.location}, whose rows were to be taken over, {what}: `kizami run --full` analyses without them"
+        )
+    return paths
+
+
+def batches(sound: pa.Table, size_bytes: int | None = None) -> Iterator[pa.Table]:
+    """Cut texts into batches of ``size_bytes``, else ``BATCH_BYTES``; the same ones for the same texts."""
+    size_bytes = size_bytes or BATCH_BYTES
     total = np.cumsum(pc.binary_length(sound["text"]).to_numpy(), dtype=np.int64)
     start = 0
     while start < len(sound):
         done = total[start - 1] if start else 0
-        end = min(int(np.searchsorted(total, done + BATCH_BYTES)) + 1, start + _BATCH_ROWS, len(sound))
+        end = min(int(np.searchsorted(total, done + size_bytes)) + 1, start + _BATCH_ROWS, len(sound))
         yield sound.slice(start, end - start)
         start = end
 

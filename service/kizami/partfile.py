@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from kizami.encoded import ROWS, STRING_COLUMNS
+from kizami.encoded import ROWS, STRING_COLUMNS, codes_of, with_nulls
 from kizami.runs import run_offsets
 from kizami_schemas import v1
 
@@ -32,6 +32,7 @@ _DICTIONARY_ENCODED: Final = [
     "sentence_start.list.element",
 ]
 _FAILURES_KEY: Final = "kizami.analysis_failures"
+_TAKEN_OVER_KEY: Final = "kizami.rows_taken_over"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +104,16 @@ class PartWriter:
             self._writer.write_table(pa.Table.from_arrays(columns, schema=ROWS), row_group_size=len(group))
         self._pending, self._pending_rows, self._pending_tokens = [], 0, 0
 
-    def finish(self, failures: Sequence[dict[str, Any]]) -> None:
-        """End the file. ``failures`` are the texts of this part that could not be analysed.
+    def finish(self, failures: Sequence[dict[str, Any]], *, taken_over: int = 0) -> None:
+        """End the file. ``failures`` are the texts of this part that could not be analysed, ``taken_over`` counts the
+        rows whose tokens come from the predecessor.
 
         They are kept in its metadata so that a run that takes the file over can report them again; they hold no text.
         """
         self._flush()
         recorded = {_FAILURES_KEY: json.dumps(failures, ensure_ascii=False)}
+        if taken_over:
+            recorded[_TAKEN_OVER_KEY] = str(taken_over)
         self._writer.add_key_value_metadata(self._metadata | recorded)
         self._writer.close()
 
@@ -149,14 +153,17 @@ class _Codes:
         rank = np.empty(len(order) + 1, np.int32)
         rank[order] = np.arange(len(order), dtype=np.int32)
         rank[-1] = -1  # of null, whose code is -1
-        codes, at = [], 0
+        codes = np.empty(sum(map(len, chunks)), np.int32)
+        at = done = 0
         for chunk, (values, _) in zip(chunks, counted, strict=True):
+            # The last one is found under -1, the code of null.
             final = np.full(len(chunk.dictionary) + 1, -1, np.int32)
             final[values] = rank[code_of[at : at + len(values)]]
             at += len(values)
-            codes.append(final[_indices(chunk)])
+            np.take(final, codes_of(chunk), out=codes[done : done + len(chunk)], mode="wrap")
+            done += len(chunk)
         values = pa.DictionaryArray.from_arrays(
-            _with_nulls(np.concatenate(codes)), distinct.dictionary.take(pa.array(order)), safe=False
+            with_nulls(codes), distinct.dictionary.take(pa.array(order)), safe=False
         )
         return pa.ListArray.from_arrays(self._offsets, values)
 
@@ -165,18 +172,11 @@ class _Codes:
         indices = chunk.indices
         key = (indices.buffers()[1].address if len(indices) else 0, indices.offset, len(indices))
         if key not in self._counted:
-            count = np.bincount(_indices(chunk) + 1)[1:]
+            codes = codes_of(chunk)
+            count = np.bincount(codes[codes >= 0] if indices.null_count else codes)
             values = np.flatnonzero(count)
             self._counted[key] = (indices, values, count[values])  # kept with the indices, so the address stays theirs
         return self._counted[key][1:]
-
-
-def _indices(chunk: pa.DictionaryArray) -> npt.NDArray[np.int32]:
-    """The indices of a dictionary array, -1 for null."""
-    indices: npt.NDArray[np.int32] = (
-        chunk.indices.fill_null(-1) if chunk.indices.null_count else chunk.indices
-    ).to_numpy()
-    return indices
 
 
 def _ranks(values: pa.StringArray) -> npt.NDArray[np.int64]:
@@ -184,15 +184,6 @@ def _ranks(values: pa.StringArray) -> npt.NDArray[np.int64]:
     ranks = np.empty(len(values), np.int64)
     ranks[pc.sort_indices(values).to_numpy()] = np.arange(len(values))
     return ranks
-
-
-def _with_nulls(codes: npt.NDArray[np.int32]) -> pa.Int32Array:
-    """Codes as an Arrow array, -1 as null."""
-    valid = codes >= 0
-    if valid.all():
-        return pa.array(codes)
-    validity = pa.py_buffer(np.packbits(valid, bitorder="little"))
-    return pa.Array.from_buffers(pa.int32(), len(codes), [validity, pa.py_buffer(np.where(valid, codes, 0))])
 
 
 def inspect_part(path: Path) -> PartReport:
@@ -204,9 +195,13 @@ def inspect_part(path: Path) -> PartReport:
             tokens += len(flags)
             unknown += flags.true_count
         rows = file.metadata.num_rows
+    return PartReport(rows, tokens, unknown, path.stat().st_size, file_sha256(path))
+
+
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hex digits."""
     with path.open("rb") as content:
-        digest = hashlib.file_digest(content, "sha256").hexdigest()
-    return PartReport(rows, tokens, unknown, path.stat().st_size, digest)
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def read_failures(path: Path) -> list[dict[str, Any]]:
@@ -214,3 +209,8 @@ def read_failures(path: Path) -> list[dict[str, Any]]:
     metadata = pq.read_metadata(path).metadata or {}
     failures: list[dict[str, Any]] = json.loads(metadata.get(_FAILURES_KEY.encode(), b"[]"))
     return failures
+
+
+def was_all_analysed(path: Path) -> bool:
+    """Whether no row of a part was taken over from a predecessor."""
+    return _TAKEN_OVER_KEY.encode() not in (pq.read_metadata(path).metadata or {})

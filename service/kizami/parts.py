@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -95,19 +96,36 @@ def lower_places(doc_ids: pa.Array, bounds: Sequence[str]) -> npt.NDArray[np.int
 
 def part_numbers(doc_ids: pa.Array, bounds: Bounds) -> npt.NDArray[np.intp]:
     """The part each doc_id belongs to. Records without an id go to the first part, which quarantines them."""
-    ids = doc_ids.fill_null("").to_numpy(zero_copy_only=False)
-    return np.asarray(np.searchsorted(np.array(bounds, object), ids, side="right") - 1, np.intp)
+    ids = doc_ids.fill_null("")
+    if pc.all(pc.less_equal(ids[:-1], ids[1:])).as_py() is not False:
+        return _part_numbers_in_order(ids, bounds)
+    values = ids.to_numpy(zero_copy_only=False)
+    return np.asarray(np.searchsorted(np.array(bounds, object), values, side="right") - 1, np.intp)
 
 
-def split(texts: pa.Table, bounds: Bounds) -> list[pa.Table]:
-    """Cut a table of schema TEXTS into one table a part, rows in their order."""
+def _part_numbers_in_order(ids: pa.StringArray, bounds: Bounds) -> npt.NDArray[np.intp]:
+    """The same for ascending ids, as sources often have them: a search a bound instead of one an id."""
+    if not len(ids):
+        return np.zeros(0, np.intp)
+    first, last = (bisect_right(bounds, ids[at].as_py()) - 1 for at in (0, len(ids) - 1))
+    places = [
+        bisect_left(range(len(ids)), bound, key=lambda at: ids[at].as_py()) for bound in bounds[first + 1 : last + 1]
+    ]
+    return np.repeat(np.arange(first, last + 1, dtype=np.intp), np.diff([0, *places, len(ids)]))
+
+
+def split(texts: pa.Table, bounds: Bounds, wanted: Sequence[int] | None = None) -> list[pa.Table]:
+    """Cut a table of schema TEXTS into one table a part, rows in their order; only the parts ``wanted``, if given."""
     if len(bounds) == 1:
-        return [texts]
+        return [texts] if wanted is None else [texts] * len(wanted)
     numbers = part_numbers(texts["doc_id"].combine_chunks(), bounds)
     order = np.argsort(numbers, kind="stable")
     ends = np.searchsorted(numbers[order], np.arange(len(bounds) + 1))
     # Each table has buffers of its own: a slice would be sent to its part with all the others' bytes.
-    return [texts.take(pa.array(order[start:end])) for start, end in pairwise(ends)]
+    return [
+        texts.take(pa.array(order[ends[number] : ends[number + 1]]))
+        for number in (range(len(bounds)) if wanted is None else wanted)
+    ]
 
 
 def prepare(texts: pa.Table) -> Prepared:

@@ -28,6 +28,12 @@ def main() -> int:
         "--megabytes", type=float, default=default.excerpt_bytes / 1e6, help="text on one core; less is a trial"
     )
     parser.add_argument("--whole-megabytes", type=float, help="text of the whole runs (default: all); less is a trial")
+    parser.add_argument(
+        "--incremental-megabytes",
+        type=float,
+        default=default.incremental_bytes / 1e6,
+        help="text of the incremental runs; less is a trial",
+    )
     parser.add_argument("--without-whole-runs", action="store_true", help="one core only; a trial")
     parser.add_argument("--readme", action="store_true", help="measure nothing; put the newest results into README*.md")
     parsed = parser.parse_args()
@@ -43,6 +49,7 @@ def main() -> int:
         excerpt_bytes=int(parsed.megabytes * 1e6),
         whole_bytes=None if parsed.whole_megabytes is None else int(parsed.whole_megabytes * 1e6),
         with_whole_runs=not parsed.without_whole_runs,
+        incremental_bytes=int(parsed.incremental_megabytes * 1e6),
     )
     with tempfile.TemporaryDirectory(prefix="kizami-bench-") as scratch:
         record = run_bench(settings, Path(scratch))

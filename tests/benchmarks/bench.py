@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.incremental import TEXT_BYTES, IncrementalRun, measure_incremental, shares
 from benchmarks.inputs import BULK_FIELDS, Input, bulk_excerpt, mecab_command, repeated_menus, whole_bulk
 from benchmarks.machine import machine, versions
 from benchmarks.measures import TARGETS, Measure
@@ -34,12 +35,15 @@ class Settings:
     whole_bytes: int | None = None
     """Text in the whole runs; None for all of bulk_aozora."""
     with_whole_runs: bool = True
+    incremental_bytes: int = TEXT_BYTES
+    """Text in the series of incremental runs, which is done once, whatever the repetitions."""
 
     @property
     def full(self) -> bool:
         """Whether the sizes are those the targets speak of."""
         default = Settings()
-        return self.with_whole_runs and (self.excerpt_bytes, self.whole_bytes) == (default.excerpt_bytes, None)
+        sizes = (self.excerpt_bytes, self.whole_bytes, self.incremental_bytes)
+        return self.with_whole_runs and sizes == (default.excerpt_bytes, None, default.incremental_bytes)
 
 
 @dataclass
@@ -52,6 +56,7 @@ class Results:
     """By contender: the UTF-8 bytes of text it went through."""
     tokens: dict[str, int] = field(default_factory=dict)
     whole: dict[str, list[WholeRun]] = field(default_factory=lambda: defaultdict(list))
+    incremental: list[IncrementalRun] = field(default_factory=list)
 
     def measures(self) -> list[Measure]:
         """The measures that can be told from what was measured, in the order of their targets."""
@@ -74,6 +79,8 @@ class Results:
                 after.peak_worker_bytes / before.peak_worker_bytes - 1 for after, before in growth
             )
             found["snapshot_size"] = Spread.of(run.part_bytes / self.text_bytes["two"] for run in two)
+        if self.incremental:
+            found |= {name: Spread.of([share]) for name, share in shares(self.incremental).items()}
         return [Measure(name, found[name]) for name in TARGETS if name in found]
 
 
@@ -93,6 +100,8 @@ def run_bench(settings: Settings, scratch: Path) -> dict[str, Any]:
         _one_core(menus, "menus_", results, scratch, with_team=False)
     if settings.with_whole_runs:
         _whole_runs(settings, bulk, results, scratch)
+        _say("incremental runs")
+        results.incremental = measure_incremental(scratch / "incremental", settings.incremental_bytes)
     return _record(settings, (bulk, menus), results, load_before)
 
 
@@ -190,6 +199,7 @@ def _record(settings: Settings, inputs: Sequence[Input], results: Results, load_
         "inputs": [_input_record(source) for source in inputs],
         "contenders": contenders,
         "whole_runs": whole,
+        "incremental": [asdict(run) for run in results.incremental],
         "measures": [measure.record() for measure in results.measures()],
     }
 

@@ -57,6 +57,9 @@ TARGETS: Final[Mapping[str, Target]] = {
     "snapshot_size": Target(Unit.TIMES, 2.5, aim=2, at_most=True),
     "reading_team": Target(Unit.TIMES, 200),
     "reading_kizami": Target(Unit.TIMES, 200),
+    "unchanged": Target(Unit.PERCENT, 0.04, at_most=True),
+    "newest": Target(Unit.PERCENT, 0.06, at_most=True),
+    "anywhere": Target(Unit.PERCENT, 0.35, aim=0.25, at_most=True),
 }
 
 

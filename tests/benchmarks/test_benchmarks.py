@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmarks.bench import Results
+from benchmarks.incremental import IncrementalRun, shares, short_documents
 from benchmarks.inputs import Input, mecab_command, write_input
 from benchmarks.measures import TARGETS, Measure
+from benchmarks.processor import Meter
 from benchmarks.profile_worker import profile_worker
 from benchmarks.readme import BEGIN, END, refresh
 from benchmarks.repetition import run_repetition
@@ -91,6 +96,10 @@ def results() -> Results:
     results.whole["two"] = [whole_run(12.5, 10, 2, 100)] * 2
     results.whole["memory_excerpt"] = [whole_run(5, 1, 1, 100_000_000)] * 2
     results.whole["memory_whole"] = [whole_run(14, 12, 1, 103_000_000)] * 2
+    results.incremental = [
+        IncrementalRun(name, seconds, 1.0, 5.0, 10, 90, 4, 3)
+        for name, seconds in (("start", 5), ("full", 105), ("unchanged", 8), ("newest", 12), ("anywhere", 40))
+    ]
     results.text_bytes |= dict.fromkeys([*results.seconds, *results.whole], 100)
     return results
 
@@ -110,11 +119,41 @@ def test_measures_say_what_is_missed(results: Results) -> None:
         "snapshot_size": 3.0,
         "reading_team": 550.0,
         "reading_kizami": 100.0,
+        "unchanged": 0.03,
+        "newest": 0.07,
+        "anywhere": 0.35,
     }
     missed = {name for name, measure in measures.items() if not measure.reached}
-    assert missed == {"menus_mecab", "overhead", "snapshot_size", "reading_kizami"}
+    assert missed == {"menus_mecab", "overhead", "snapshot_size", "reading_kizami", "newest"}
     assert not any(measure.aim_reached for measure in measures.values())
     assert all(Measure.of_record(measure.record()) == measure for measure in measures.values())
+
+
+def test_what_starting_takes_is_left_out_of_the_shares(results: Results) -> None:
+    """Of both: a run that takes no more than the start costs nothing."""
+    assert shares(results.incremental) == {"unchanged": 0.03, "newest": 0.07, "anywhere": 0.35}
+
+
+def test_short_documents_go_on_under_increasing_ids(shared_corpora: None) -> None:
+    """Their texts have the size asked for, and no id comes twice."""
+    documents = list(short_documents(300_000))
+    ids = [document["doc_id"] for document in documents]
+    assert ids == sorted(set(ids))
+    size = sum(len(document["body"].encode()) for document in documents)
+    assert 300_000 <= size < 300_000 + len(documents[-1]["body"].encode()) + 1
+    assert size / len(documents) < 5_000
+
+
+def test_processor_seconds_are_those_of_all_processes(tmp_path: Path) -> None:
+    """Of a command and of what it starts; nothing here is Ray's worker but the command itself."""
+    burn = "import time\nwhile time.process_time() < 1: pass"
+    code = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {burn!r}])\n{burn}"
+    with subprocess.Popen([sys.executable, "-c", code]) as process:
+        meter = Meter(process.pid)
+        process.wait()
+        meter.stop()
+    assert 0.7 < meter.spent.job < 1.6
+    assert 0.7 < meter.spent.ray < 1.6
 
 
 def test_without_the_mecab_command_its_rows_are_left_out(results: Results) -> None:
@@ -127,7 +166,7 @@ def record(results: Results, *, full: bool = True) -> dict[str, Any]:
     """A record as `make bench` writes it, through JSON and back."""
     spread = {"minimum": 1.0, "median": 2.0, "maximum": 3.0, "count": 2}
     made = {
-        "settings": {"repetitions": 2, "full": full},
+        "settings": {"repetitions": 2, "full": full, "incremental_bytes": 500_000_000},
         "machine": {"cpu": "a CPU", "cores": 2, "memory_gib": 4, "kernel": "Linux 6.1"},
         "versions": dict.fromkeys(
             ("python", "mecab", "kizami", "fugashi", "unidic-lite", "pyarrow", "pandas", "ray"), "1"
@@ -135,6 +174,7 @@ def record(results: Results, *, full: bool = True) -> dict[str, Any]:
         "inputs": [{"name": "bulk", "documents": 1, "texts": 1, "text_bytes": 15_000_000}],
         "contenders": {"kizami": {"spread": spread, "text_bytes": 15_000_000}},
         "whole_runs": {"two": {"seconds": spread, "text_bytes": 128_000_000}},
+        "incremental": [asdict(run) for run in results.incremental],
         "measures": [measure.record() for measure in results.measures()],
     }
     loaded: dict[str, Any] = json.loads(json.dumps(made))
@@ -148,8 +188,8 @@ def test_a_report_has_a_row_for_every_measure(results: Results, words: Words) ->
     assert "a CPU" in report
     assert "{" not in report
     rows = [line for line in report.splitlines() if line.startswith("| ")]
-    assert len(rows) == 1 + len(TARGETS) + 1 + 2
-    assert sum(line.endswith(f"{words.missed} |") for line in rows) == 4
+    assert len(rows) == 1 + len(TARGETS) + 1 + 2 + 1 + len(results.incremental)
+    assert sum(line.endswith(f"{words.missed} |") for line in rows) == 5
     assert words.measures.keys() == TARGETS.keys()
 
 

@@ -176,6 +176,33 @@ def test_unchanged_ranges_keep_their_parts_on_the_next_day(local_ray: int, tmp_p
     assert published(first.store, date="2026-11-22").pointer == first.pointer
 
 
+def test_parts_without_a_change_are_copied(local_ray: int, tmp_path: Path) -> None:
+    """On another date one document more in the middle leaves one part to build: the files of the others are the
+    predecessor's own, hard links in a folder."""
+    documents = sorted(recipes(60), key=lambda document: document["recipe_id"])
+    more: Recipe = {**recipes(1)[0], "recipe_id": documents[30]["recipe_id"] + "b"}
+    write_jsonl(tmp_path / "2026-11-22" / "a.jsonl", documents)
+    write_jsonl(tmp_path / "2026-11-23" / "b.jsonl", [more, *documents[::-1]])
+    config = configuration(tmp_path, store="./store", source="./{date}/*.jsonl", part_bytes="2KiB")
+    first = published(run(config, day="2026-11-22").store)
+    result = run(config, day="2026-11-23")
+    second = published(result.store)
+    assert second.texts() == expected_texts([*documents, more])
+    assert second.manifest.bounds == first.manifest.bounds
+    counts, parts = result.entry.counts, len(first.manifest.parts)
+    assert parts > 5
+    assert (counts.parts, counts.parts_copied, counts.parts_analysed) == (parts, parts - 1, 1)
+    files = [
+        (Path(first.path, old.name).stat().st_ino, Path(second.path, new.name).stat().st_ino)
+        for old, new in zip(first.manifest.parts, second.manifest.parts, strict=True)
+    ]
+    assert sum(old == new for old, new in files) == parts - 1
+    full = published(run(configuration(tmp_path / "b", store="./store", source="../{date}"), day="2026-11-23").store)
+    for name in ("documents", "texts", "text_bytes", "rows", "tokens", "unknown_tokens"):
+        assert getattr(second.manifest.counts, name) == getattr(full.manifest.counts, name)
+    assert second.rows().equals(full.rows())
+
+
 def test_the_folder_of_a_snapshot_is_complete_and_holds_nothing_else(local_ray: int, small: Path) -> None:
     """The snapshot's folder lists exactly its parts; staging is empty and the lock free after the run."""
     result = run(configuration(small.parent, store="./store", source="./source", part_bytes="1KiB"))

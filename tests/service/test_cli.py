@@ -57,7 +57,7 @@ def entry(run: str, **changes: Any) -> RunEntry:
         stage="publish",
         started_at="2026-11-23T05:00:00Z",
         exit_code=0,
-        counts=RunCounts(rows=1234, texts_analysed=12, quarantined=1),
+        counts=RunCounts(rows=1234, texts_analysed=12, texts_reused=1222, parts=4, parts_copied=3, quarantined=1),
         stage_seconds={"read": 1.5, "analyse": 2.25},
     )
     return replace(made, **changes)
@@ -214,7 +214,10 @@ def test_history_is_a_line_a_run(ledger: tuple[str, list[RunEntry]], capsys: pyt
     config, _ = ledger
     assert main(["history", CORPUS, "--config", config]) == 0
     lines = capsys.readouterr().out.splitlines()
-    counts = "       1,234 rows          12 analysed       1 quarantined      3.8 s"
+    counts = (
+        "       1,234 rows          12 analysed       1,222 reused       3 of      4 parts copied       1 quarantined"
+        "      3.8 s"
+    )
     assert lines == [
         f"2026-11-23T05:00:00Z  2026-11-23  run        started      exit -  {counts}  20261123T050000Z-d",
         f"2026-11-23T05:00:00Z  2026-11-23  run        failed       exit 69 {counts}  20261122T050000Z-c",

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from kizami.config import Config, load_config
+from kizami.renewal import NOTHING, Renewal
 from kizami_jobs.cli import main
 from kizami_jobs.daily import RunRequest, RunResult, run_corpus
 from kizami_jobs.progress import Progress
@@ -41,12 +42,21 @@ def configuration(
 
 
 def run(
-    config: Config | Path, *, day: str | None = None, as_of_now: bool = False, allow_empty: bool = False
+    config: Config | Path,
+    *,
+    day: str | None = None,
+    as_of_now: bool = False,
+    allow_empty: bool = False,
+    renewal: Renewal = NOTHING,
 ) -> RunResult:
     """One run of the corpus ``recipes``."""
     loaded = load_config(config) if isinstance(config, Path) else config
     request = RunRequest(
-        "recipes", date.fromisoformat(day) if day else None, as_of_now=as_of_now, allow_empty=allow_empty
+        "recipes",
+        date.fromisoformat(day) if day else None,
+        as_of_now=as_of_now,
+        allow_empty=allow_empty,
+        renewal=renewal,
     )
     return run_corpus(loaded, request, Progress(io.StringIO(), quiet=True))
 

@@ -1,0 +1,151 @@
+"""Planning a run: read the source as the run would, compare what changed, write nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import ray
+
+from kizami.analysis.dictionary import bundled_dictionary, fingerprint
+from kizami.config import Config, CorpusConfig
+from kizami.ledger import Ledger
+from kizami.part_reader import read_row_groups
+from kizami.parts import WHOLE, Bounds, lower_places, prepare
+from kizami.plan import COMPARED_COLUMNS, Plan, TextCounts, compare_texts, estimate_seconds
+from kizami.predecessor import PlannedPart, Predecessor, PreviousPart, overlaps, plan_parts
+from kizami.readers import find_pointer, read_manifest
+from kizami.record import now
+from kizami.signals import Interruption
+from kizami.sources import list_files
+from kizami.stores import ObjectStore, open_store
+from kizami.texts import TEXTS
+from kizami_jobs.building import shuffle
+from kizami_jobs.cluster import cluster_error, connected
+from kizami_jobs.daily import RunRequest, business_date, digest_of_input
+from kizami_jobs.progress import Progress
+from kizami_jobs.reading import Corpus, read_corpus
+from kizami_schemas import v1
+
+_WAIT_SECONDS: Final = 0.5
+_RUNS_LOOKED_AT: Final = 60
+
+
+def plan_corpus(
+    config: Config, request: RunRequest, progress: Progress, *, address: str | None, interruption: Interruption
+) -> Plan:
+    """What ``run_corpus`` would do for this request, at this moment. It takes no lock and leaves no trace.
+
+    Raises the errors of ``kizami.errors``.
+    """
+    corpus = config.corpus(request.corpus)
+    day = business_date(request, corpus, now().astimezone(config.timezone).date()).isoformat()
+    corpus = replace(corpus, source=corpus.source.replace("{date}", day))
+    files = list_files(corpus.source)
+    store = open_store(config.store)
+    pointer = find_pointer(store, corpus.name)
+    own = fingerprint(bundled_dictionary(), corpus.normalisation)
+    predecessor = Predecessor(read_manifest(store, pointer), own, corpus.fields) if pointer else None
+    bounds = predecessor.manifest.bounds if predecessor else WHOLE
+    same = None
+    with connected(address):
+        try:
+            read = read_corpus(files, corpus, interruption.check, bounds=bounds)
+            progress.say(f"read {len(read.doc_ids):,} documents, {read.texts:,} texts; files: {len(files):,}")
+            if request.renewal.asks_nothing:
+                same = _published(store, corpus, day, digest_of_input(read, corpus, own))
+            parts = plan_parts(_bounds(read, predecessor, corpus), predecessor, read.digests, request.renewal)
+            compared = _compare(read, predecessor, parts, corpus, store=config.store, check=interruption.check)
+        except ray.exceptions.RayError as error:
+            raise cluster_error(error) from error
+    texts = sum((each.texts for each in compared), start=TextCounts())
+    copied = sum(part.copied.entry.rows for part in parts if part.copied)
+    taken_over = sum(each.known for each, part in zip(compared, parts, strict=True) if part.previous)
+    analysed = read.texts - texts.held_back - copied - taken_over
+    history = Ledger(store, corpus.name).history(_RUNS_LOOKED_AT)
+    return Plan(
+        corpus=corpus.name,
+        date=day,
+        predecessor=pointer.snapshot if pointer else None,
+        published=same,
+        texts=texts,
+        texts_analysed=analysed,
+        texts_reused=copied + taken_over,
+        parts=len(parts),
+        parts_copied=sum(part.copied is not None for part in parts),
+        seconds=estimate_seconds(history, analysed, taken_over),
+    )
+
+
+def _published(store: ObjectStore, corpus: CorpusConfig, day: str, input_digest: str) -> str | None:
+    """The snapshot of the date, if it was made of this input."""
+    pointer = find_pointer(store, corpus.name, day)
+    same = pointer is not None and read_manifest(store, pointer).input_digest == input_digest
+    return pointer.snapshot if pointer and same else None
+
+
+def _bounds(read: Corpus, predecessor: Predecessor | None, corpus: CorpusConfig) -> Bounds:
+    return read.bounds(predecessor.manifest.bounds if predecessor else None, corpus.part_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """A part of the snapshot to be, beside the predecessor."""
+
+    texts: TextCounts
+    known: int
+    """Texts of which the predecessor has a row there."""
+
+
+def _compare(
+    read: Corpus,
+    predecessor: Predecessor | None,
+    parts: Sequence[PlannedPart],
+    corpus: CorpusConfig,
+    *,
+    store: str,
+    check: Callable[[], None],
+) -> list[_Compared]:
+    """All parts, in order; those that would be copied are not looked at."""
+    previous = predecessor.parts() if predecessor else []
+    bounds = tuple(part.lower for part in parts)
+    wanted = tuple(part.number for part in parts if not part.copied)
+    ranges = list(overlaps(bounds, previous))
+    found = {
+        part.number: _Compared(TextCounts(unchanged=part.copied.entry.rows), part.copied.entry.rows)
+        for part in parts
+        if part.copied
+    }
+    if wanted:
+        slices, _ = shuffle(read.take_blocks(), bounds, wanted)
+        tasks = {
+            compare_part.remote(store, ranges[number], corpus.fields, *own): number
+            for number, own in zip(wanted, slices, strict=True)
+        }
+        while tasks:
+            done, _ = ray.wait(list(tasks), timeout=_WAIT_SECONDS)
+            check()
+            for task in done:
+                found[tasks.pop(task)] = ray.get(task)
+    return [found[number] for number in range(len(parts))]
+
+
+@ray.remote(num_cpus=1, max_retries=3)
+def compare_part(
+    store: str, where: tuple[str, str | None, tuple[PreviousPart, ...]], fields: tuple[str, ...], *slices: pa.Table
+) -> _Compared:
+    """Compare the texts of one part with the rows that the predecessor has in its range."""
+    lower, upper, previous = where
+    prepared = prepare(pa.concat_tables(slices) if slices else TEXTS.empty_table())
+    tables = [v1.SCHEMA.empty_table().select(COMPARED_COLUMNS)]
+    for part in previous:
+        tables += read_row_groups(f"{store}/{part.location}", COMPARED_COLUMNS)
+    everywhere = pa.concat_tables(tables).combine_chunks()
+    first = lower_places(everywhere["doc_id"].combine_chunks(), [lower])[0]
+    end = len(everywhere) if upper is None else lower_places(everywhere["doc_id"].combine_chunks(), [upper])[0]
+    counts = compare_texts(prepared.sound, everywhere.slice(first, end - first), fields)
+    known = pc.is_in(prepared.sound["text_hash"], everywhere["text_hash"].combine_chunks())
+    return _Compared(replace(counts, held_back=len(prepared.faulty)), int(pc.sum(known).as_py() or 0))

@@ -1,0 +1,112 @@
+"""Reuse: the tokens of texts that the predecessor analysed, found by ``text_hash`` and taken over as they were encoded.
+
+A part's tokens would fill the memory of a worker. So they are taken over a stretch of texts at a time, and of the
+predecessor's row groups only a few are held.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from kizami.encoded import STRING_COLUMNS, TOKENS
+from kizami.interleaving import Picked
+
+_GROUPS_HELD: Final = 2
+"""Row groups kept decoded, some 13 MB each: the next stretch begins in the one where the last ended."""
+
+Places = npt.NDArray[np.int64]
+"""For each text, the row of the predecessor that has its tokens, counted over all its parts; -1: none has."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """A row group of one of the files."""
+
+    file: int
+    number: int
+
+
+class PreviousRows:
+    """The rows of some parts of the predecessor, in files at hand."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._stack = ExitStack()
+        read_dictionary = [f"{name}.list.element" for name in STRING_COLUMNS]
+        self._files = [
+            self._stack.enter_context(pq.ParquetFile(path, read_dictionary=read_dictionary, pre_buffer=True))
+            for path in paths
+        ]
+        self._groups = [
+            _Group(file, number) for file, each in enumerate(self._files) for number in range(each.num_row_groups)
+        ]
+        rows = [self._files[group.file].metadata.row_group(group.number).num_rows for group in self._groups]
+        self._starts = np.concatenate(([0], np.cumsum(rows)), dtype=np.int64, casting="unsafe")
+        self._held: OrderedDict[int, pa.Table] = OrderedDict()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def places(self, text_hashes: pa.StringArray) -> Places:
+        """Where the tokens of texts with these hashes stand.
+
+        Of several rows with a hash it is the one that follows on the rows found for the texts before, if there is one,
+        else the first: so most texts find theirs in the order in which the rows stand.
+        """
+        columns = [file.read(columns=["text_hash"], use_threads=False)["text_hash"] for file in self._files]
+        known = pa.concat_arrays([pa.array([], pa.string()), *(chunk for column in columns for chunk in column.chunks)])
+        first: Places = pc.index_in(text_hashes, known).fill_null(-1).to_numpy().astype(np.int64)
+        if not len(first) or not len(known):
+            return np.full(len(first), -1, np.int64)
+        first_equal = pc.index_in(known, known).to_numpy()
+        # From a text whose row comes after all those before it, the texts that follow are expected to go on alike.
+        highest = np.maximum.accumulate(first)
+        is_next = np.diff(highest, prepend=-1) > 0
+        text = np.arange(len(first))
+        start = np.maximum.accumulate(np.where(is_next, text, -1))
+        expected = np.minimum(text + first[start] - start, len(known) - 1)
+        return np.where((start >= 0) & (first_equal[expected] == first), expected, first)
+
+    def picked(self, places: Places) -> Iterator[Picked]:
+        """The tokens at ``places``, one row group after another; a place of -1 is passed over."""
+        group_of = np.searchsorted(self._starts, places, side="right") - 1
+        for number in np.unique(group_of[places >= 0]).tolist():
+            at = np.flatnonzero((group_of == number) & (places >= 0))
+            tokens, rows = self._tokens(number), places[at] - self._starts[number]
+            if 2 * len(at) < len(tokens):
+                # Of many groups a few rows each may be wanted: what is not is let go.
+                tokens, rows = tokens.take(pa.array(rows)), np.arange(len(at))
+            yield Picked(tokens, rows, at)
+
+    def _tokens(self, number: int) -> pa.Table:
+        if number in self._held:
+            self._held.move_to_end(number)
+            return self._held[number]
+        while len(self._held) >= _GROUPS_HELD:
+            self._held.popitem(last=False)
+        group = self._groups[number]
+        read = self._files[group.file].read_row_group(group.number, columns=TOKENS.names, use_threads=False)
+        table = pa.Table.from_arrays([_one(read[name]) for name in TOKENS.names], schema=TOKENS)
+        self._held[number] = table
+        return table
+
+
+def _one(column: pa.ChunkedArray) -> pa.Array:
+    """A column of a row group as one array, without a copy where it is one."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()

@@ -1,0 +1,44 @@
+"""Rows of several tables of tokens in one order: the same as if it were done row by row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kizami.encoded import PLAIN_TOKENS, STRING_COLUMNS, TOKENS
+from kizami.interleaving import Picked, interleaved
+
+_ROW = st.lists(st.tuples(st.sampled_from(["卵", "だし", "*", ""]) | st.none(), st.integers(0, 9)), max_size=4)
+_TABLE = st.lists(_ROW, max_size=5)
+
+
+def _table(rows: list[list[tuple[str | None, int]]]) -> pa.Table:
+    columns: dict[str, Any] = {name: [[value for value, _ in row] for row in rows] for name in STRING_COLUMNS}
+    columns |= {
+        "sentence_start": [[number for _, number in row[::2]] for row in rows],
+        "start": [[number for _, number in row] for row in rows],
+        "is_unknown": [[number > 4 for _, number in row] for row in rows],
+    }
+    return pa.Table.from_pydict(columns, schema=PLAIN_TOKENS).cast(TOKENS).combine_chunks()
+
+
+@given(st.lists(_TABLE, min_size=1, max_size=4), st.data())
+def test_every_row_is_where_it_was_asked_for(tables: list[Any], data: st.DataObject) -> None:
+    """Rows picked from any table, some several times, stand in the order asked for, nulls included."""
+    rows = [(number, row) for number, table in enumerate(tables) for row in range(len(table))]
+    order = data.draw(st.lists(st.sampled_from(rows), max_size=12)) if rows else []
+    picked = []
+    for number, table in enumerate(tables):
+        at = [place for place, (own, _) in enumerate(order) if own == number]
+        own_rows = np.array([order[place][1] for place in at], np.int64)
+        # A slice, as row groups and batches are cut from larger tables.
+        cut = _table([[("切", 0)], *table]).slice(1)
+        picked.append(Picked(cut, own_rows, np.array(at, np.int64)))
+    found = interleaved(picked, len(order))
+    assert found.schema.equals(TOKENS)
+    found.validate(full=True)
+    assert found.cast(PLAIN_TOKENS).to_pylist() == _table([tables[number][row] for number, row in order]).to_pylist()
