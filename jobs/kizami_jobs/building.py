@@ -71,11 +71,13 @@ def build_parts(
     *,
     progress: Progress,
     check: Callable[[], None],
+    on_loss: Callable[[int, str], None] = lambda _part, _what: None,
 ) -> list[WorkerReport]:
     """Build all parts; their reports come in the order of the jobs.
 
     ``blocks`` are references to tables of schema TEXTS and are used up, so that Ray can free each as soon as it is cut.
-    ``check`` is called now and then and may raise to end it; whatever ends it, no task goes on.
+    ``check`` is called now and then and may raise to end it; whatever ends it, no task goes on. ``on_loss`` is told of
+    each attempt that did not finish its part: the part's number, and what became of the attempt.
     """
     board: Any = ProgressBoard.remote()  # type: ignore[attr-defined]  # Ray adds it to the class
 
@@ -99,6 +101,7 @@ def build_parts(
                     built.append(outcome)
                 else:
                     number, failed = attempt.job.number, outcome.failed
+                    on_loss(number, failed[-1])
                     progress.say(f"part {number}: attempt {len(failed)} of {_ATTEMPTS}: {failed[-1]}; trying it again")
                     pending[submit(outcome)] = outcome
             check()
@@ -118,7 +121,7 @@ def _outcome(task: Any, attempt: _Attempt) -> WorkerReport | _Attempt:
         if loss is None or len(attempt.failed) + 1 == _ATTEMPTS:
             raise
         return replace(attempt, failed=(*attempt.failed, loss))
-    return replace(report, failed_attempts=attempt.failed)
+    return report
 
 
 def _loss(error: Exception) -> str | None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Final
 
+from kizami.candidates import next_steps
 from kizami.cli import READING_VERBS, Answer, Verb, add_corpus, business_date
 from kizami.cli import main as run_verb
 from kizami.config import load_config
@@ -33,7 +34,13 @@ def _run(parsed: argparse.Namespace) -> Answer:
         raise ConfigurationError(
             f"{error.name} is not installed: running the job needs pip install 'kizami[jobs]'"
         ) from error
-    request = RunRequest(parsed.corpus, parsed.date, as_of_now=parsed.as_of_now, allow_empty=parsed.allow_empty)
+    request = RunRequest(
+        parsed.corpus,
+        parsed.date,
+        as_of_now=parsed.as_of_now,
+        allow_empty=parsed.allow_empty,
+        candidate=parsed.candidate,
+    )
     interruption = Interruption()
     with interruption.watching():
         result: RunResult = run_corpus(
@@ -51,11 +58,14 @@ def _run_text(result: RunResult) -> str:  # type: ignore[name-defined]  # noqa: 
     folder = f"{result.store}/{pointer.path}"
     if result.entry.state == "unchanged":
         return f"nothing to do: {pointer.date} is published from the same input\n{folder}"
-    return (
-        f"published {pointer.date}: {counts.documents:,} documents, {counts.rows:,} rows, {counts.tokens:,} tokens, "
+    candidate = result.entry.state == "candidate"
+    text = (
+        f"{'candidate of' if candidate else 'published'} {pointer.date}: "
+        f"{counts.documents:,} documents, {counts.rows:,} rows, {counts.tokens:,} tokens, "
         f"{counts.quarantined:,} quarantined; {counts.texts_analysed:,} texts analysed, "
         f"{counts.parts_reused:,} of {counts.parts:,} parts found finished\n{folder}"
     )
+    return f"{text}\n{next_steps(pointer, result.entry.gates)}" if candidate else text
 
 
 def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,6 +75,9 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--as-of-now", action="store_true", help="publish today's source under --date, though it is not that date's"
+    )
+    parser.add_argument(
+        "--candidate", action="store_true", help="stop before the commit: look at the snapshot first, publish it later"
     )
     parser.add_argument("--allow-empty", action="store_true", help="publish a corpus without texts")
 

@@ -96,7 +96,7 @@ def build_part(
             except ConditionFailedError:
                 # Another worker was quicker, or our own answer was lost. What counts is what stands there.
                 _download(store, staged, path)
-        report = inspect_part(path)
+        report = inspect_part(path, job.lower, job.upper)
         failures = read_failures(path)
     if report.rows + len(failures) != len(prepared.sound):
         raise DataError(
