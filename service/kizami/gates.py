@@ -73,12 +73,10 @@ class Limit:
     """None: the gate is always open."""
     few: int = 0
     """So many are never too many, whatever their share; 0 where the configuration sets the limit."""
-    ceiling: float = float("inf")
-    """Up to which share a few are excused."""
 
     def of(self, whole: int) -> float | None:
         """The share that is allowed of ``whole``, at least one."""
-        return None if self.share is None else max(self.share, min(self.few / whole, self.ceiling))
+        return None if self.share is None else max(self.share, self.few / whole)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +100,9 @@ class Limits:
     unknown_rise: Limit = Limit(0.02, few=50)
     """Two points more than the predecessor's share, and more than 50 tokens. A snapshot is the whole corpus, of which a
     day changes little: its share hardly moves, whatever it is, unless a field, an encoding or the dictionary did."""
-    quarantined: Limit = Limit(0.05, few=100, ceiling=0.5)
-    """A twentieth, and more than 100 texts; over a half in any case. Some faulty documents must not stop the others; a
-    producer that writes a field otherwise from today on must."""
+    quarantined: Limit = Limit(0.05, few=100)
+    """A twentieth, and more than 100 texts. Some faulty documents must not keep the sound ones from readers; a producer
+    that writes a field otherwise from today on must. Nothing at all but quarantine is never published."""
 
 
 USUAL: Final = Limits()
