@@ -100,8 +100,8 @@ def put_candidate(
     store: ObjectStore, snapshot: str, date: str = "2026-11-23", *, gates: tuple[Gate, ...] = OPEN
 ) -> None:
     """Leave a snapshot on the shelf that was made now, and not published."""
-    with undertake(store, "run", f"run-of-{snapshot}") as held:
-        latest, last = held.lease.predecessor, held.lease.last_commit
+    with Lease.take(store, CORPUS, holder(f"run-of-{snapshot}", date=date), on_takeover=nobody_died) as lease:
+        latest, last = lease.predecessor, lease.last_commit
         made = manifest(
             snapshot,
             date,
