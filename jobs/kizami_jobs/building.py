@@ -96,11 +96,13 @@ def build_parts(
     user: UserDictionary | None,
     progress: Progress,
     check: Callable[[], None],
+    on_loss: Callable[[int, str], None] = lambda _part, _what: None,
 ) -> tuple[list[WorkerReport], list[str]]:
     """Build the parts of the jobs; their reports, in the order of the jobs, and the input digests of all parts.
 
     ``blocks`` are references to Blocks and are used up, so that Ray can free each as soon as it is cut. ``check`` is
-    called now and then and may raise to end it; whatever ends it, no task goes on.
+    called now and then and may raise to end it; whatever ends it, no task goes on. ``on_loss`` is told of each attempt
+    that did not finish its part: the part's number, and what became of the attempt.
     """
     board: Any = ProgressBoard.remote()  # type: ignore[attr-defined]  # Ray adds it to the class
 
@@ -126,6 +128,7 @@ def build_parts(
                     built.append(outcome)
                 else:
                     number, failed = attempt.job.number, outcome.failed
+                    on_loss(number, failed[-1])
                     progress.say(f"part {number}: attempt {len(failed)} of {_ATTEMPTS}: {failed[-1]}; trying it again")
                     pending[submit(outcome)] = outcome
             check()
@@ -146,7 +149,7 @@ def _outcome(task: Any, attempt: _Attempt) -> WorkerReport | _Attempt:
         if loss is None or len(attempt.failed) + 1 == _ATTEMPTS:
             raise
         return replace(attempt, failed=(*attempt.failed, loss))
-    return replace(report, failed_attempts=attempt.failed)
+    return report
 
 
 def _loss(error: Exception) -> str | None:

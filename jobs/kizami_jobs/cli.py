@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
+from kizami.candidates import next_steps
 from kizami.cli import READING_VERBS, Answer, Verb, add_corpus, business_date
 from kizami.cli import main as run_verb
 from kizami.config import load_config
@@ -27,7 +28,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(parsed: argparse.Namespace) -> Answer:
-    return _job(parsed, renewal=EVERYTHING if parsed.full else NOTHING, allow_empty=parsed.allow_empty)
+    return _job(
+        parsed,
+        renewal=EVERYTHING if parsed.full else NOTHING,
+        allow_empty=parsed.allow_empty,
+        candidate=parsed.candidate,
+    )
 
 
 def _reprocess(parsed: argparse.Namespace) -> Answer:
@@ -89,13 +95,16 @@ def _run_text(result: RunResult) -> str:  # type: ignore[name-defined]  # noqa: 
     folder = f"{result.store}/{pointer.path}"
     if result.entry.state == "unchanged":
         return f"nothing to do: {pointer.date} is published from the same input\n{folder}"
-    return (
-        f"published {pointer.date}: {counts.documents:,} documents, {counts.rows:,} rows, {counts.tokens:,} tokens, "
+    candidate = result.entry.state == "candidate"
+    text = (
+        f"{'candidate of' if candidate else 'published'} {pointer.date}: "
+        f"{counts.documents:,} documents, {counts.rows:,} rows, {counts.tokens:,} tokens, "
         f"{counts.quarantined:,} quarantined\n"
         f"texts: {counts.texts_analysed:,} analysed, {counts.texts_reused:,} reused; "
         f"parts: {counts.parts_analysed:,} written, {counts.parts_copied:,} copied, "
         f"{counts.parts_reused:,} found finished\n{folder}"
     )
+    return f"{text}\n{next_steps(pointer, result.entry.gates)}" if candidate else text
 
 
 def _add_date_arguments(parser: argparse.ArgumentParser) -> None:
@@ -116,6 +125,9 @@ def _add_plan_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
     _add_date_arguments(parser)
     parser.add_argument("--full", action="store_true", help="analyse everything again, whatever is known of it")
+    parser.add_argument(
+        "--candidate", action="store_true", help="stop before the commit: look at the snapshot first, publish it later"
+    )
     parser.add_argument("--allow-empty", action="store_true", help="publish a corpus without texts")
 
 

@@ -17,12 +17,14 @@ import ray.exceptions
 from kizami import json_form, layout
 from kizami.analysis.dictionary import ANALYSIS_VERSION, bundled_dictionary, fingerprint
 from kizami.analysis.user_dictionary import UserDictionary, inspect, read_user_dictionary
-from kizami.assembly import assemble, count
+from kizami.assembly import assemble, count, figures
+from kizami.candidates import require_open, verdicts
 from kizami.cleaning import clean
 from kizami.config import Config, CorpusConfig
 from kizami.errors import ConfigurationError, DataError, UnavailableError
+from kizami.gates import closed, render_gates
 from kizami.lease import Lease
-from kizami.ledger import RunEntry, State
+from kizami.ledger import FailedAttempt, RunEntry, State
 from kizami.manifest import Manifest, Provenance, pointer_to
 from kizami.part_builder import BuiltPart, copied_part
 from kizami.parts import WHOLE
@@ -61,6 +63,8 @@ class RunRequest:
     verb: str = "run"
     renewal: Renewal = NOTHING
     """What is analysed again though it did not change."""
+    candidate: bool = False
+    """Whether to stop before the commit: the snapshot is complete in the store, and no reader sees it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,8 @@ class RunResult:
 
     entry: RunEntry
     pointer: Pointer
-    """The snapshot that stands for the business date now; on an unchanged input the one that stood before."""
+    """The snapshot that stands for the business date now; on an unchanged input the one that stood before. Of a
+    candidate what would publish it: its commit is 0, its ``published_at`` empty."""
     store: str
 
 
@@ -163,10 +168,13 @@ class _Run:
         with self.record.stage("analyse"):
             parts, digests = self._build(corpus, [file.url for file in files], predecessor)
         quarantine = self._quarantine(parts)
-        self._check(corpus, parts)
+        self._check()
+        self._judge(corpus, parts)
         with self.record.stage("assemble"):
             manifest = self._assemble(files, parts, digests, input_digest, quarantine)
         self._may_go_on()
+        if self.request.candidate or closed(manifest.gates):
+            return self._leave(manifest)
         with self.record.stage("publish"):
             pointer = self.lease.commit(pointer_to(manifest, timestamp(now())))
         self.record.note(snapshot=pointer.snapshot)
@@ -188,6 +196,16 @@ class _Run:
             fingerprint=fingerprint(dictionary, self.corpus.normalisation),
             versions={**self.record.entry.versions, "dictionary": dictionary.name},
         )
+
+    def _leave(self, manifest: Manifest) -> Pointer:
+        """End with the snapshot in the store, unpublished. Raises GateClosedError unless that was asked for."""
+        self.record.note(snapshot=manifest.snapshot)
+        self._clear_staging(manifest)  # what failed in it is to be tried again
+        if not self.request.candidate:
+            require_open(manifest)
+        self.record.end(State.CANDIDATE)
+        self._clean()
+        return pointer_to(manifest, "")
 
     def _may_go_on(self) -> None:
         """Raise LockLostError or InterruptedRunError where the run must not go on."""
@@ -235,6 +253,7 @@ class _Run:
                     user=self.user,
                     progress=self.progress,
                     check=self._may_go_on,
+                    on_loss=self._note_loss,
                 )
             self.progress.end_texts()
             digests |= {job.number: sums[job.number] for job in jobs}
@@ -261,31 +280,36 @@ class _Run:
                 worker_seconds=round(sum(report.seconds for report in built), 3),
             )
 
+    def _note_loss(self, part: int, what: str) -> None:
+        self.record.note(failed_attempts=(*self.record.entry.failed_attempts, FailedAttempt(part, what)))
+
     def _quarantine(self, parts: Sequence[BuiltPart]) -> str | None:
         """Write what was held back; return its key."""
         held = self.record.entry.counts.quarantined
         if not held:
             return None
+        self.record.note(quarantined_by_reason=count(parts).quarantined_by_reason)
         key = layout.quarantine_key(self.corpus.name, self.record.entry.run)
         self.store.put(key, to_parquet(part.quarantined for part in parts))
         self.progress.say(f"{held:,} texts could not be analysed; they are in {self.store.url}/{key}")
         return key
 
-    def _check(self, corpus: Corpus, parts: Sequence[BuiltPart]) -> None:
-        """Let through only what is complete. Raises DataError; nothing is published then."""
+    def _check(self) -> None:
+        """Raise DataError where there is nothing to publish."""
         counts = self.record.entry.counts
-        in_parts = sum(part.texts for part in parts)
-        if not corpus.texts == in_parts == counts.rows + counts.quarantined:
-            raise DataError(
-                f"the source has {corpus.texts:,} texts, the parts took {in_parts:,} and made {counts.rows:,} rows and "
-                f"{counts.quarantined:,} in quarantine, which must be equal: nothing was published, please report it"
-            )
         if counts.rows:
             return
         if counts.quarantined:
             raise DataError(f"all {counts.quarantined:,} texts of {self.corpus.source} were held back: see quarantine/")
-        if not self.request.allow_empty:
+        if not counts.texts and not self.request.allow_empty:
             raise DataError(f"{self.corpus.source} has no texts to publish; give --allow-empty if that is right")
+
+    def _judge(self, corpus: Corpus, parts: Sequence[BuiltPart]) -> None:
+        """Note the verdict of every gate."""
+        found = figures(parts, corpus.texts)
+        gates = verdicts(self.store, self.lease, self.record.entry.date, found, self.corpus.gates)
+        self.record.note(gates=gates)
+        self.progress.say(f"gates: {render_gates(gates)}")
 
     def _assemble(
         self,
@@ -312,6 +336,9 @@ class _Run:
             parts=entries,
             quarantine=quarantine,
             provenance=self._provenance(files),
+            gates=entry.gates,
+            predecessor=self.lease.predecessor.snapshot if self.lease.predecessor else None,
+            after_commit=self.lease.last_commit.n if self.lease.last_commit else 0,
         )
         self.store.put(layout.manifest_key(self.corpus.name, snapshot), json_form.encode(manifest))
         return manifest

@@ -150,8 +150,6 @@ class WorkerReport:
     """The largest private memory (USS) seen while it built this part."""
     seconds: float
     """Wall clock of building it, from its texts at hand to the finished part in staging."""
-    failed_attempts: tuple[str, ...] = ()
-    """What became of each attempt at this part that did not finish it, in order."""
 
 
 # No retries by Ray: a text that crashes the worker would crash every one of them. The driver tries again, guarded.

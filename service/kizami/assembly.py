@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from kizami import layout
 from kizami.errors import DataError
+from kizami.gates import Figures
 from kizami.manifest import Counts, PartEntry
 from kizami.part_builder import BuiltPart
 from kizami.quarantine import count_reasons
@@ -59,6 +60,21 @@ def count(parts: Sequence[BuiltPart]) -> Counts:
         unknown_tokens=sum(part.report.unknown_tokens for part in parts),
         quarantined=len(quarantined),
         quarantined_by_reason=count_reasons(quarantined),
+    )
+
+
+def figures(parts: Sequence[BuiltPart], source_texts: int) -> Figures:
+    """What the gates judge of a snapshot made of these parts, of a source that was found to have so many texts."""
+    counts = count(parts)
+    return Figures(
+        source_texts=source_texts,
+        part_texts=counts.texts,
+        rows=counts.rows,
+        tokens=counts.tokens,
+        unknown_tokens=counts.unknown_tokens,
+        quarantined=counts.quarantined,
+        misplaced_rows=sum(part.report.misplaced_rows for part in parts),
+        broken_rows=sum(part.report.broken_rows for part in parts),
     )
 
 

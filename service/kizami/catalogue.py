@@ -69,6 +69,12 @@ class Catalogue:
                 newest[each.date] = each
         return dict(sorted(newest.items()))
 
+    def nearest_before(self, date: str) -> Publication | None:
+        """What the nearest earlier business date shows."""
+        return max(
+            (each for each in self.shown().values() if each.date < date), key=lambda each: each.date, default=None
+        )
+
     def with_published(self, pointer: Pointer) -> Catalogue:
         """After the commit that publishes ``pointer``, whose number it has. Raises ValueError for a doomed snapshot."""
         if pointer.snapshot in self.doomed:

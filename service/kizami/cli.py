@@ -26,10 +26,10 @@ from kizami.config import Config, load_config
 from kizami.diff_text import render_diff
 from kizami.documents import read_document, render_document
 from kizami.errors import KizamiError
-from kizami.ledger import Ledger, RunEntry
+from kizami.ledger import Ledger, RunEntry, State
 from kizami.readers import document_path, snapshot_glob, snapshot_path
 from kizami.snapshot_diff import diff_snapshots
-from kizami.stores import open_store
+from kizami.stores import open_store, require_folder
 from kizami_schemas import v1
 from kizami_schemas.compatibility import Column, IncompatibleSchemaError, check_compatible, describe, frozen
 from kizami_schemas.documentation import render_markdown
@@ -117,7 +117,8 @@ def _report(parsed: argparse.Namespace, error: BaseException, exit_code: int, me
     one_line = " ".join(message.split())
     print(f"kizami: {one_line}", file=sys.stderr)
     if parsed.json:
-        _print(_json({"error": type(error).__name__, "message": one_line, "exit_code": exit_code}))
+        details = error.details if isinstance(error, KizamiError) else {}
+        _print(_json({"error": type(error).__name__, "message": one_line, "exit_code": exit_code, **details}))
     return exit_code
 
 
@@ -171,6 +172,7 @@ def _add_show_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _history(parsed: argparse.Namespace) -> Answer:
     config = _configured(parsed)
+    require_folder(config.store)
     entries = Ledger(open_store(config.store), parsed.corpus).history(parsed.limit)
     lines = [_history_line(entry) for entry in entries] or [f"no runs of {parsed.corpus} yet"]
     return Answer("\n".join(lines), {"corpus": parsed.corpus, "runs": [asdict(entry) for entry in entries]})
@@ -183,9 +185,22 @@ def _history_line(entry: RunEntry) -> str:
     line += f"  {counts.rows:>10,} rows  {counts.texts_analysed:>10,} analysed  {counts.texts_reused:>10,} reused"
     line += f"  {counts.parts_copied:>6,} of {counts.parts:>6,} parts copied  {counts.quarantined:>6,} quarantined"
     line += f"  {sum(entry.stage_seconds.values()):7.1f} s  {entry.run}"
+    return "\n    ".join([line, *_history_details(entry)])
+
+
+def _history_details(entry: RunEntry) -> Iterator[str]:
+    if entry.quarantined_by_reason:
+        yield "quarantined: " + ", ".join(
+            f"{count:,} {reason}" for reason, count in entry.quarantined_by_reason.items()
+        )
+    for failed in entry.failed_attempts:
+        yield f"part {failed.part} tried again: {failed.what}"
     if entry.outcome:
-        line += f"\n    {entry.outcome}"
-    return f"{line}\n    {entry.error.name} at {entry.stage}: {entry.error.message}" if entry.error else line
+        yield entry.outcome
+    if entry.state is State.CANDIDATE:
+        yield f"candidate {entry.snapshot}"
+    if entry.error:
+        yield f"{entry.error.name} at {entry.stage}: {entry.error.message}"
 
 
 def _add_history_arguments(parser: argparse.ArgumentParser) -> None:

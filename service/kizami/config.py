@@ -7,13 +7,14 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from kizami.analysis.shown import Normalisation
 from kizami.errors import ConfigurationError
+from kizami.gates import USUAL, Limit, Limits
 
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
 MAX_DOCUMENT_BYTES: Final = 16 * MIB
@@ -42,6 +43,7 @@ class CorpusConfig:
     """Full width by default, because UniDic is written so."""
     retention_dates: int = 14
     """How many business dates keep their snapshot: two weeks to notice that something is wrong and go back."""
+    gates: Limits = USUAL
     part_bytes: int = 32 * MIB
     """Target of UTF-8 text in a part: some 12 MB of Parquet per 10 MB of text, so one file is neither tiny nor slow to
     rewrite."""
@@ -127,6 +129,7 @@ def _corpus(name: str, table: object, folder: Path) -> CorpusConfig:
             "part_bytes",
             "hang_after",
             "retention_dates",
+            "gates",
         },
         where,
     )
@@ -154,6 +157,7 @@ def _corpus(name: str, table: object, folder: Path) -> CorpusConfig:
         part_bytes=part_bytes,
         hang_after_seconds=_duration(table.get("hang_after", "100s"), f"{where}hang_after"),
         retention_dates=retention_dates,
+        gates=_gates(_get(table, "gates", dict, where, default={}), f"{where}gates."),
     )
 
 
@@ -166,6 +170,20 @@ def _user_dictionary(table: Mapping[str, Any], where: str, folder: Path) -> str 
         # Not repeated: what stands before an @ may be a secret.
         raise ConfigurationError(f"{where}user_dictionary is a local path or s3://bucket/key, without credentials")
     return _absolute(location, folder)
+
+
+def _gates(table: Mapping[str, Any], where: str) -> Limits:
+    _refuse_unknown(table, set(Limits.__dataclass_fields__), where)
+    return replace(USUAL, **{name: _limit(value, where + name) for name, value in table.items()})
+
+
+def _limit(value: object, where: str) -> Limit:
+    if value == "off":
+        return Limit(None)
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", str(value))
+    if not match:
+        raise ConfigurationError(f'{where} is {value!r}; write a share like "5%", or "off"')
+    return Limit(float(match[1]) / 100)
 
 
 def _lock(table: Mapping[str, Any]) -> LockConfig:

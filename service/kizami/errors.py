@@ -5,6 +5,7 @@
     KizamiError                     70  a bug: report it
     ├── ConfigurationError          78  correct the configuration or the command
     ├── DataError                   65  correct the data; nothing was published
+    │   └── GateClosedError         65  look at the snapshot that a gate held back; publish it if it is right
     ├── UnavailableError            69  try again later: store, source or Ray are away
     │   └── CommitStateUnknownError 69  the answer to a commit was lost: the next run finds out and finishes it
     ├── LockHeldError               75  somebody else is running
@@ -16,13 +17,19 @@ Every message is one line that names what, where and what to do. ``exit_code`` f
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 
 class KizamiError(Exception):
     """Root of all errors Kizami raises on purpose."""
 
     exit_code: ClassVar[int] = 70
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """What ``--json`` tells beside the message."""
+        return {}
 
 
 class ConfigurationError(KizamiError):
@@ -35,6 +42,19 @@ class DataError(KizamiError):
     """The data does not allow to go on: a truncated file, an empty corpus, a closed gate. Nothing was published."""
 
     exit_code = 65
+
+
+class GateClosedError(DataError):
+    """A gate is closed: the snapshot is in the store with its manifest, and no reader sees it."""
+
+    def __init__(self, message: str, details: Mapping[str, Any]) -> None:
+        super().__init__(message)
+        self._details = details
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """The snapshot and all of its gates."""
+        return self._details
 
 
 class UnavailableError(KizamiError):

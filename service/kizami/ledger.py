@@ -9,6 +9,7 @@ from typing import Final
 
 from kizami import json_form, layout
 from kizami.errors import KizamiError
+from kizami.gates import Gate
 from kizami.stores.base import ConditionFailedError, ObjectMissingError, ObjectStore
 
 
@@ -22,6 +23,8 @@ class State(StrEnum):
     """The input was that of the published snapshot of the date: nothing to do."""
     CANDIDATE = "candidate"
     """A snapshot was made and not published, as asked."""
+    HELD = "held"
+    """A gate was closed: the snapshot is in the store, not published."""
     REFUSED = "refused"
     """Another run held the lock."""
     DONE = "done"
@@ -63,6 +66,16 @@ class RunCounts:
 
 
 @dataclass(frozen=True, slots=True)
+class FailedAttempt:
+    """An attempt at a part that did not finish it."""
+
+    part: int
+    """Its number in the snapshot, from 0."""
+    what: str
+    """What became of the attempt, as a sentence without the text."""
+
+
+@dataclass(frozen=True, slots=True)
 class RunEntry:
     """One run."""
 
@@ -78,8 +91,15 @@ class RunEntry:
     exit_code: int | None = None
     error: ErrorEntry | None = None
     snapshot: str | None = None
+    """What it published, found published, or left in the store unpublished; the state says which."""
     fingerprint: str | None = None
     counts: RunCounts = RunCounts()
+    gates: tuple[Gate, ...] = ()
+    """The verdicts on its snapshot; empty where it came to none."""
+    quarantined_by_reason: Mapping[str, int] = field(default_factory=dict)
+    """Texts held back, by reason code."""
+    failed_attempts: tuple[FailedAttempt, ...] = ()
+    """In the order in which they failed; each was followed by another."""
     outcome: str | None = None
     """What a verb other than ``run`` did or was asked to, in a line."""
     stage_seconds: Mapping[str, float] = field(default_factory=dict)

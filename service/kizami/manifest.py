@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from kizami import json_form, layout
 from kizami.errors import DataError
+from kizami.gates import Gate
 from kizami.parts import Bounds
 from kizami.pointer import Pointer
 
@@ -93,6 +94,12 @@ class Manifest:
     quarantine: str | None
     """Key of the quarantine file in the store, where anything was held back."""
     provenance: Provenance
+    gates: tuple[Gate, ...] = ()
+    """The verdicts on this snapshot; empty in a manifest of a version that had no gates."""
+    predecessor: str | None = None
+    """The snapshot that ``latest`` named when this one was begun."""
+    after_commit: int = 0
+    """Number of commits made by then."""
 
     @property
     def bounds(self) -> Bounds:

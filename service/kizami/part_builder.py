@@ -123,7 +123,7 @@ def build_part(
                 if not _found_finished(store, staged, path, job.renewal):
                     continue
             break
-        report = inspect_part(path)
+        report = inspect_part(path, job.lower, job.upper)
         failures = read_failures(path)
     if report.rows + len(failures) != len(prepared.sound):
         raise DataError(

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from kizami.encoded import ROWS, STRING_COLUMNS, codes_of, with_nulls
+from kizami.round_trip import broken_rows
 from kizami.runs import run_offsets
 from kizami_schemas import v1
 
@@ -44,6 +45,11 @@ class PartReport:
     unknown_tokens: int
     size_bytes: int
     sha256: str
+    misplaced_rows: int = 0
+    """Rows outside the part's bounds, and rows whose (doc_id, field, position) does not come after that of the row
+    before; without any, no key is there twice."""
+    broken_rows: int = 0
+    """Rows whose tokens do not rebuild their text (``kizami.round_trip``)."""
 
 
 class PartWriter:
@@ -186,16 +192,47 @@ def _ranks(values: pa.StringArray) -> npt.NDArray[np.int64]:
     return ranks
 
 
-def inspect_part(path: Path) -> PartReport:
-    """Count and digest a finished part file, reading one of its token columns."""
-    with pq.ParquetFile(path) as file:
-        tokens = unknown = 0
-        for batch in file.iter_batches(columns=["is_unknown"]):
-            flags = pc.list_flatten(batch.column(0))
-            tokens += len(flags)
-            unknown += flags.true_count
+_INSPECTED: Final = ["doc_id", "field", "position", "text", "surface", "start", "is_unknown"]
+
+
+def inspect_part(path: Path, lower: str = "", upper: str | None = None) -> PartReport:
+    """Count, check and digest a finished part file, one row group at a time.
+
+    ``lower`` and ``upper`` are the part's bounds. It takes about a fortieth of the time that making the part took.
+    """
+    tokens = unknown = misplaced = broken = 0
+    before: pa.Table | None = None
+    with pq.ParquetFile(path, read_dictionary=["surface.list.element"]) as file:
         rows = file.metadata.num_rows
-    return PartReport(rows, tokens, unknown, path.stat().st_size, file_sha256(path))
+        for number in range(file.num_row_groups):
+            group = file.read_row_group(number, columns=_INSPECTED, use_threads=False).combine_chunks()
+            flags = pc.list_flatten(group["is_unknown"])
+            tokens += len(flags)
+            unknown += pc.sum(flags).as_py() or 0
+            keys = group.select(["doc_id", "field", "position"])
+            misplaced += _misplaced(pa.concat_tables([before, keys]) if before else keys)
+            misplaced += _outside(keys["doc_id"], lower, upper)
+            broken += broken_rows(*(group[name].chunk(0) for name in ("text", "surface", "start")))
+            before = keys.slice(len(keys) - 1)
+    return PartReport(rows, tokens, unknown, path.stat().st_size, file_sha256(path), misplaced, broken)
+
+
+def _misplaced(keys: pa.Table) -> int:
+    """How many rows do not come after the one before: of a document before, or not of a later place in its field."""
+    here, before = keys.slice(1), keys.slice(0, len(keys) - 1)
+    again = pc.and_(pc.equal(here["doc_id"], before["doc_id"]), pc.equal(here["field"], before["field"]))
+    wrong = pc.or_(
+        pc.less(here["doc_id"], before["doc_id"]),
+        pc.and_(again, pc.less_equal(here["position"], before["position"])),
+    )
+    return pc.sum(wrong).as_py() or 0
+
+
+def _outside(doc_ids: pa.ChunkedArray, lower: str, upper: str | None) -> int:
+    outside = pc.less(doc_ids, lower)
+    if upper is not None:
+        outside = pc.or_(outside, pc.greater_equal(doc_ids, upper))
+    return pc.sum(outside).as_py() or 0
 
 
 def file_sha256(path: Path) -> str:

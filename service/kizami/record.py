@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from kizami.errors import InterruptedRunError, KizamiError, LockHeldError, UnavailableError
+from kizami.errors import GateClosedError, InterruptedRunError, KizamiError, LockHeldError, UnavailableError
 from kizami.ledger import Ledger, RunEntry, State, error_entry
 
 
@@ -70,6 +70,8 @@ class RunRecord:
         state = State.FAILED
         if isinstance(error, LockHeldError):
             state = State.REFUSED
+        elif isinstance(error, GateClosedError):
+            state = State.HELD
         elif isinstance(error, InterruptedRunError | KeyboardInterrupt):
             state = State.INTERRUPTED
         code = error.exit_code if isinstance(error, KizamiError) else KizamiError.exit_code

@@ -1,4 +1,4 @@
-"""The verbs that look after what is published: ``verify``, ``rollback``, ``gc``."""
+"""The verbs that look after what is in the store: ``publish``, ``verify``, ``rollback``, ``gc``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 from dataclasses import asdict
 from typing import Final
 
+from kizami.candidates import Publishing, publish
 from kizami.catalogue import Publication
 from kizami.cleaning import clean, preview
 from kizami.cli import Answer, Verb, add_corpus
@@ -16,7 +17,7 @@ from kizami.record import new_id, now, timestamp
 from kizami.retention import Terms
 from kizami.rollback import Rollback, roll_back
 from kizami.signals import Interruption
-from kizami.stores import ObjectStore, open_store
+from kizami.stores import ObjectStore, open_store, require_folder
 from kizami.undertaking import undertaking
 from kizami.verification import Verification, verify
 
@@ -24,11 +25,57 @@ from kizami.verification import Verification, verify
 def _opened(parsed: argparse.Namespace) -> tuple[Config, ObjectStore]:
     config = load_config(parsed.config)
     config.corpus(parsed.corpus)
+    require_folder(config.store)
     return config, open_store(config.store)
 
 
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
+
+
+def _publish(parsed: argparse.Namespace) -> Answer:
+    config, store = _opened(parsed)
+    interruption = Interruption()
+    entry = _entry(parsed.corpus, "publish", config)
+    with interruption.watching(), undertaking(store, config.lock, entry, say=_say, sleep=interruption.sleep) as held:
+        interruption.check()
+        done = publish(held, parsed.corpus, parsed.snapshot, force=parsed.force)
+        text = _publish_text(done)
+        held.record.note(snapshot=done.pointer.snapshot, date=done.pointer.date, outcome=text.splitlines()[0])
+        if not done.did_nothing:
+            held.record.count(rows=done.pointer.rows)
+        held.record.end(State.DONE if done.did_nothing else State.PUBLISHED)
+    data = {
+        "run": asdict(held.record.entry),
+        "snapshot": asdict(done.pointer),
+        "is_latest": done.is_latest,
+        "forced": [gate.name for gate in done.forced],
+    }
+    return Answer(f"{text}\n{config.store}/{done.pointer.path}", data)
+
+
+def _publish_text(done: Publishing) -> str:
+    pointer, manifest, latest = done.pointer, done.manifest, done.latest
+    if done.did_nothing:
+        return f"nothing to do: {pointer.date} shows {pointer.snapshot} already"
+    lines = [f"published {pointer.date}: {pointer.snapshot}, {pointer.rows:,} rows"]
+    if done.forced:
+        lines[0] += f"; forced: {', '.join(map(str, done.forced))}"
+    if latest and not done.is_latest:
+        lines.append(f"latest.json stays at {latest.snapshot} of {latest.date}")
+    if latest and latest.snapshot != manifest.predecessor:
+        lines.append(f"it was made from {manifest.predecessor or 'nothing'}, before {latest.snapshot} was published")
+    if latest and latest.fingerprint != manifest.fingerprint:
+        lines.append(f"its analysis is {manifest.fingerprint}, that of {latest.snapshot} is {latest.fingerprint}")
+    return "\n".join(lines)
+
+
+def _add_publish_arguments(parser: argparse.ArgumentParser) -> None:
+    add_corpus(parser)
+    parser.add_argument(
+        "snapshot", metavar="SNAPSHOT", help="the snapshot to publish; another name lists those there are"
+    )
+    parser.add_argument("--force", action="store_true", help="publish it though a gate that compares it is closed")
 
 
 def _verify(parsed: argparse.Namespace) -> Answer:
@@ -134,6 +181,7 @@ def _entry(corpus: str, verb: str, config: Config) -> RunEntry:
 
 
 UPKEEP_VERBS: Final = (
+    Verb("publish", "publish a candidate, or a snapshot that a gate held back", _add_publish_arguments, _publish),
     Verb("verify", "compare a published snapshot with its manifest, byte by byte", _add_verify_arguments, _verify),
     Verb(
         "rollback",

@@ -34,6 +34,13 @@ def test_a_date_shows_its_newest_revision() -> None:
     assert shown(catalogue(*WEEK)) == {"21": "a", "22": "b2", "23": "c"}
 
 
+@pytest.mark.parametrize(("day", "nearest"), [("21", None), ("22", "a"), ("23", "b2"), ("30", "c")])
+def test_the_nearest_earlier_date(day: str, nearest: str | None) -> None:
+    """Of the dates that show something, whatever was published last."""
+    found = catalogue(*WEEK, ("a2", "20")).with_retired(["2026-11-20"]).nearest_before(f"2026-11-{day}")
+    assert (found.snapshot if found else None) == nearest
+
+
 @pytest.mark.parametrize(
     ("published", "target", "expected"),
     [

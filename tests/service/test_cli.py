@@ -18,7 +18,7 @@ import pytest
 from kizami import json_form, layout
 from kizami.cli import Answer, Verb, check_schema
 from kizami.cli import main as run_verb
-from kizami.ledger import ErrorEntry, Ledger, RunCounts, RunEntry, State
+from kizami.ledger import ErrorEntry, FailedAttempt, Ledger, RunCounts, RunEntry, State
 from kizami.stores import open_store
 from kizami_jobs.cli import VERBS, main
 from kizami_schemas import v1
@@ -196,13 +196,18 @@ def test_show_names_a_damaged_part(tmp_path: Path, capsys: pytest.CaptureFixture
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> tuple[str, list[RunEntry]]:
-    """A configuration whose store has a ledger of four runs, the newest first."""
+    """A configuration whose store has a ledger of five runs, the newest first."""
     store = str(tmp_path / "store")
     entries = [
         entry("20261123T050000Z-d", state=State.STARTED, exit_code=None, stage="analyse"),
         entry("20261122T050000Z-c", state=State.FAILED, exit_code=69, error=ErrorEntry("UnavailableError", "不在")),
         entry("20261121T050000Z-b", state=State.DIED, exit_code=None),
-        entry("20261120T050000Z-a"),
+        entry(
+            "20261120T050000Z-a",
+            quarantined_by_reason={"duplicate_id": 1234, "analysis_failed": 1},
+            failed_attempts=(FailedAttempt(3, "its worker died"), FailedAttempt(3, "its host died")),
+        ),
+        entry("20261119T050000Z-9", state=State.CANDIDATE, snapshot="20261119T050000Z-s"),
     ]
     for each in entries:
         Ledger(open_store(store), CORPUS).write(each)
@@ -210,7 +215,8 @@ def ledger(tmp_path: Path) -> tuple[str, list[RunEntry]]:
 
 
 def test_history_is_a_line_a_run(ledger: tuple[str, list[RunEntry]], capsys: pytest.CaptureFixture[str]) -> None:
-    """The newest first; state, exit code, counts, seconds and id; under a failed one why."""
+    """The newest first; state, exit code, counts, seconds and id; under it what was held back by reason, what was tried
+    again, which snapshot was left, or why it failed."""
     config, _ = ledger
     assert main(["history", CORPUS, "--config", config]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -224,6 +230,11 @@ def test_history_is_a_line_a_run(ledger: tuple[str, list[RunEntry]], capsys: pyt
         "    UnavailableError at publish: 不在",
         f"2026-11-23T05:00:00Z  2026-11-23  run        died         exit -  {counts}  20261121T050000Z-b",
         f"2026-11-23T05:00:00Z  2026-11-23  run        published    exit 0  {counts}  20261120T050000Z-a",
+        "    quarantined: 1,234 duplicate_id, 1 analysis_failed",
+        "    part 3 tried again: its worker died",
+        "    part 3 tried again: its host died",
+        f"2026-11-23T05:00:00Z  2026-11-23  run        candidate    exit 0  {counts}  20261119T050000Z-9",
+        "    candidate 20261119T050000Z-s",
     ]
     assert main(["history", CORPUS, "--config", config, "--limit", "1"]) == 0
     assert capsys.readouterr().out.splitlines() == lines[:1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from kizami.analysis.shown import Normalisation
 from kizami.config import load_config
 from kizami.errors import ConfigurationError
+from kizami.gates import USUAL, Limit
 
 CORPUS = """
 [corpora.recipes]
@@ -38,6 +40,7 @@ def test_defaults_are_the_contracts(tmp_path: Path) -> None:
     assert corpus.hang_after_seconds == 100
     assert corpus.retention_dates == 14
     assert corpus.user_dictionary is None
+    assert corpus.gates == USUAL
 
 
 def test_every_key_is_read(tmp_path: Path) -> None:
@@ -45,6 +48,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     lock = '[lock]\nbeat = "0.5s"\nexpiry = "1.5 m"\n'
     extra = 'normalisation = "none"\npart_bytes = "8 MiB"\nhang_after = "5m"\nretention_dates = 90\n'
     extra += 'user_dictionary = "words/own.csv"\n'
+    extra += '[corpora.recipes.gates]\nrows_lost = "12.5%"\nunknown = "off"\nquarantined = "0 %"\n'
     text = 'store = "s3://ml-shared/tokens/"\ntimezone = "Europe/Berlin"\n' + lock + CORPUS + extra
     config = load_config(write(tmp_path, text))
     assert (config.store, config.timezone.key) == ("s3://ml-shared/tokens", "Europe/Berlin")
@@ -54,6 +58,9 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     assert config.corpus("recipes").hang_after_seconds == 300
     assert config.corpus("recipes").retention_dates == 90
     assert config.corpus("recipes").user_dictionary == str(tmp_path / "words" / "own.csv")
+    assert config.corpus("recipes").gates == replace(
+        USUAL, rows_lost=Limit(0.125), unknown=Limit(None), quarantined=Limit(0)
+    )
 
 
 @pytest.mark.parametrize(
@@ -140,6 +147,16 @@ FAULTS = {
     ),
     "no dates": (STORE + CORPUS + "retention_dates = 0", "corpora.recipes.retention_dates is 0; write a number"),
     "dates are a flag": (STORE + CORPUS + "retention_dates = true", "retention_dates is True; write a number of dates"),
+    "unknown gate": (
+        STORE + CORPUS + '[corpora.recipes.gates]\nrows = "5%"',
+        "unknown key corpora.recipes.gates.rows (did you mean rows_lost?); known here: quarantined, rows_gained",
+    ),
+    "gates are no table": (STORE + CORPUS + 'gates = "off"', "corpora.recipes.gates is not a table"),
+    "a gate as a number": (
+        STORE + CORPUS + "[corpora.recipes.gates]\nunknown = 0.5",
+        'corpora.recipes.gates.unknown is 0.5; write a share like "5%", or "off"',
+    ),
+    "a gate below zero": (STORE + CORPUS + '[corpora.recipes.gates]\nrows_lost = "-5%"', "rows_lost is '-5%'; write"),
     "lock is a string": (STORE + 'lock = "no"' + CORPUS, "lock is not a table"),
     "duration without a unit": (STORE + "[lock]\nbeat = 15" + CORPUS, "lock.beat is 15; write a duration like 90s"),
     "duration of nothing": (STORE + '[lock]\nbeat = "0s"' + CORPUS, "lock.beat is '0s'; write a duration"),

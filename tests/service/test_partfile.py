@@ -196,6 +196,53 @@ def test_a_report_counts_and_digests_the_file(tmp_path: Path) -> None:
     assert (report.size_bytes, report.sha256) == (len(body), hashlib.sha256(body).hexdigest())
 
 
+@pytest.mark.parametrize("cuts", [[], [1], [2], [1, 2, 3]], ids=len)
+def test_a_report_counts_rows_that_are_not_in_their_place(
+    cuts: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key twice, a document before another, and one outside the part's bounds, row groups or not."""
+    monkeypatch.setattr("kizami.partfile.ROW_GROUP_ROWS", 1 if cuts else 10_000)
+    rows = token_rows([1, 1, 1, 1])
+
+    def misplaced(order: list[int], lower: str = "", upper: str | None = None) -> int:
+        path = write_part(tmp_path / "part", cut(rows.take(pa.array(order)), cuts))
+        return inspect_part(path, lower, upper).misplaced_rows
+
+    assert misplaced([0, 1, 2, 3], "doc-00000000", "doc-00000004") == 0
+    assert misplaced([0, 1, 1, 3]) == 1
+    assert misplaced([0, 0, 0, 0]) == 3
+    assert misplaced([0, 2, 1, 3]) == 1
+    assert misplaced([0, 1, 2, 3], "doc-00000001", "doc-00000003") == 2
+
+
+def test_places_are_compared_within_a_field_of_a_document(tmp_path: Path) -> None:
+    """Positions ascend in a field and begin again in the next; two equal ones are a key twice."""
+    rows = token_rows([1] * 4)
+    columns = {"doc_id": pa.array(["d"] * 4), "field": pa.array(["steps", "steps", "amounts", "amounts"])}
+
+    def misplaced(positions: list[int]) -> int:
+        made = {**columns, "position": pa.array(positions, pa.int32())}
+        table = pa.Table.from_arrays([made.get(name, rows[name]) for name in v1.SCHEMA.names], schema=v1.SCHEMA)
+        return inspect_part(write_part(tmp_path / "part", [table])).misplaced_rows
+
+    assert misplaced([0, 1, 0, 1]) == 0
+    assert misplaced([0, 0, 0, 1]) == 1
+    assert misplaced([1, 0, 0, 0]) == 2
+
+
+def test_a_report_counts_rows_that_do_not_rebuild_their_text(tmp_path: Path) -> None:
+    """Read back from the file, over several row groups."""
+    rows = token_rows([3, 249_998, 2, 0, 5])
+    texts = rows["text"].to_pylist()
+    texts[2] = "寿司"
+    texts[4] += "\u200b"
+    broken = rows.set_column(3, v1.SCHEMA.field("text"), pa.array(texts))
+    path = write_part(tmp_path / "part", [broken])
+    assert len(row_groups(path)) == 2
+    assert inspect_part(path).broken_rows == 2
+    assert inspect_part(write_part(tmp_path / "sound", [rows])).broken_rows == 0
+
+
 def test_failures_come_back_from_the_file(tmp_path: Path) -> None:
     """What could not be analysed is told again to a run that takes the file over."""
     failures = [{"row": 3, "message": "トークンが本文に戻らない"}]

@@ -1,23 +1,25 @@
-"""The verbs verify, rollback and gc through the command line: what they print, how they end, what history tells."""
+"""The verbs publish, verify, rollback and gc by the command line: what they print, how they end, what history tells."""
 
 from __future__ import annotations
 
 import json
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kizami import layout
+from kizami.gates import USUAL, Figures, judge
 from kizami.lease import Lease
 from kizami.stores import ObjectStore, open_store
 from kizami_jobs.cli import main
 from support.faulty_s3 import FaultyStore
 from support.kizami_process import KizamiProcess
 from support.publishing import CORPUS, head, holder, nobody_died
-from support.shelf import folders, manifest, publish, put_snapshot, shown
+from support.shelf import folders, manifest, publish, put_candidate, put_snapshot, shown
 from support.snapshot_factory import Recipe, publish_snapshot, recipes
 
 DATES = ("2026-11-21", "2026-11-22", "2026-11-23")
@@ -89,7 +91,76 @@ def test_rollback_to_nowhere_is_one_line(url: str, tmp_path: Path, capsys: pytes
     assert (told["runs"][0]["state"], told["runs"][0]["error"]["name"]) == ("failed", "DataError")
 
 
-@pytest.mark.parametrize("arguments", [["rollback", CORPUS, "a"], ["gc", CORPUS]], ids=" ".join)
+def test_publish_says_what_it_did(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In lines and as an object; what is odd about a candidate is told; again it has nothing to do."""
+    config, store = write_config(tmp_path, url), open_store(url)
+    put_candidate(store, "a2", DATES[0])
+    put_candidate(store, "d", "2026-11-24")
+    assert main(["publish", CORPUS, "d", "--config", config]) == 0
+    folder = f"{url}/v1/recipes/snapshots"
+    assert capsys.readouterr().out.splitlines() == ["published 2026-11-24: d, 2 rows", f"{folder}/d/"]
+    assert main(["publish", CORPUS, "a2", "--config", config]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "published 2026-11-21: a2, 2 rows",
+        "latest.json stays at d of 2026-11-24",
+        "it was made from c, before d was published",
+        f"{folder}/a2/",
+    ]
+    assert shown(store) == {"latest": "d", DATES[0]: "a2", DATES[1]: "b", DATES[2]: "c", "2026-11-24": "d"}
+    code, told, _ = ask(capsys, "publish", CORPUS, "d", "--config", config)
+    assert (code, told["is_latest"], told["forced"]) == (0, True, [])
+    assert (told["snapshot"]["snapshot"], told["run"]["state"]) == ("d", "done")
+    assert told["run"]["outcome"] == "nothing to do: 2026-11-24 shows d already"
+    assert main(["history", CORPUS, "--config", config]) == 0
+    again, outcome, published, *_ = capsys.readouterr().out.splitlines()
+    assert re.search(r"  2026-11-24  publish    done         exit 0  ", again)
+    assert outcome == "    nothing to do: 2026-11-24 shows d already"
+    assert re.search(r"  2026-11-21  publish    published    exit 0  +2 rows ", published)
+
+
+def test_publish_names_another_analysis(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The candidate of another dictionary is told as one."""
+    url = str(tmp_path / "store")
+    store = open_store(url)
+    fill(store)
+    put_snapshot(store, replace(manifest("d", "2026-11-24", predecessor="c", after_commit=3), fingerprint="0" * 32))
+    assert main(["publish", CORPUS, "d", "--config", write_config(tmp_path, url)]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told[1] == f"its analysis is {'0' * 32}, that of c is {'f' * 32}"
+
+
+def test_publish_of_what_a_gate_held_back(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """65 and the command to force it; forced it says past which gates."""
+    config, store = write_config(tmp_path, url), open_store(url)
+    figures = Figures(2, 2, 2, 2, 0, 0, 0, 0)
+    put_candidate(store, "d", "2026-11-24", gates=tuple(judge(figures, USUAL, earlier_rows=100, earlier_unknown=0.0)))
+    code, told, error = ask(capsys, "publish", CORPUS, "d", "--config", config)
+    assert (code, told["error"], told["exit_code"], told["snapshot"]) == (65, "GateClosedError", 65, "d")
+    assert [gate["name"] for gate in told["gates"] if not gate["open"]] == ["rows_lost"]
+    assert error == f"kizami: {told['message']}\n"
+    assert "publish it with `kizami publish recipes d --force`" in error
+    assert main(["publish", CORPUS, "d", "--force", "--config", config]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == (
+        "published 2026-11-24: d, 2 rows; forced: rows_lost 98 % (limit 20 %, closed)"
+    )
+    assert shown(store)["latest"] == "d"
+    _, told, _ = ask(capsys, "history", CORPUS, "--config", config)
+    assert [run["state"] for run in told["runs"][:2]] == ["published", "held"]
+    assert told["runs"][0]["gates"] == told["runs"][1]["gates"]
+
+
+def test_publish_of_what_is_not_there(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """65, one line, naming the candidates."""
+    config, store = write_config(tmp_path, url), open_store(url)
+    put_candidate(store, "d", "2026-11-24")
+    code, told, error = ask(capsys, "publish", CORPUS, "e", "--config", config)
+    assert (code, told["error"]) == (65, "DataError")
+    assert error == "kizami: no snapshot 'e' of recipes is in the store; candidates: d (2026-11-24)\n"
+
+
+@pytest.mark.parametrize(
+    "arguments", [["publish", CORPUS, "a"], ["rollback", CORPUS, "a"], ["gc", CORPUS]], ids=" ".join
+)
 def test_a_held_lock_ends_with_75(
     arguments: list[str], url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -127,6 +198,24 @@ def test_gc_keeps_as_many_dates_as_configured(url: str, tmp_path: Path, capsys: 
         "size_bytes": 0,
     }
     assert again["run"]["outcome"] == "nothing to clean up"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["history"], ["publish", "a"], ["rollback", "a"], ["gc"], ["gc", "--dry-run"], ["verify"]],
+    ids=" ".join,
+)
+def test_a_mistyped_store_is_told(arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A folder that is not there is no store without runs, and nothing makes it."""
+    verb, *more = arguments
+    config = write_config(tmp_path, str(tmp_path / "stoer"))
+    code, told, error = ask(capsys, verb, CORPUS, *more, "--config", config)
+    assert (code, told["error"]) == (78, "ConfigurationError")
+    assert error == (
+        f"kizami: the store {tmp_path / 'stoer'} does not exist: correct `store` in the configuration; "
+        "the first `kizami run` makes it\n"
+    )
+    assert not (tmp_path / "stoer").exists()
 
 
 def test_history_shows_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -203,6 +292,48 @@ def test_a_rollback_killed_on_s3_is_finished_by_the_next_verb(
     _, told, _ = ask(capsys, "history", CORPUS, "--config", config)
     died = next(run for run in told["runs"] if run["verb"] == "rollback")
     assert (died["state"], died["snapshot"]) == ("died", "a" if finished else None)
+
+
+PUBLISHING = {
+    "the commit": ("PUT", r"head\.json$", rb'"snapshot": "d",\n +"run"', False),
+    "the pointer of its date": ("PUT", r"dates/2026-11-24\.json$", None, True),
+    "latest": ("PUT", r"latest\.json$", None, True),
+}
+
+
+@pytest.mark.s3
+@pytest.mark.parametrize("case", PUBLISHING)
+def test_a_publish_killed_on_s3_is_finished_by_the_next_verb(
+    case: str, faulty_s3: FaultyStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A process killed at a request of its commit: readers find whole snapshots, and gc leaves all of it done, or it
+    is a candidate still."""
+    method, key, body, finished = PUBLISHING[case]
+    store = open_store(faulty_s3.url)
+    fill(store)
+    put_candidate(store, "d", "2026-11-24")
+    config = write_config(tmp_path, faulty_s3.url)
+    rule = faulty_s3.proxy.hold(method, key, body=body)
+    with KizamiProcess(["publish", CORPUS, "d", "--config", config], tmp_path) as process:
+        rule.await_reached()
+        process.kill()
+    rule.release(drop=True)
+    faulty_s3.proxy.clear()
+    before = {"latest": "c", **dict(zip(DATES, "abc", strict=True))}
+    assert shown(store)["latest"] == "c"
+    patience_ends = time.monotonic() + 30
+    while (code := main(["gc", CORPUS, "--config", config])) == 75:
+        assert time.monotonic() < patience_ends
+        time.sleep(0.5)
+    assert code == 0
+    after = {**before, "latest": "d", "2026-11-24": "d"}
+    assert shown(store) == (after if finished else before)
+    assert main(["publish", CORPUS, "d", "--config", config]) == 0
+    assert shown(store) == after
+    assert head(store).commits == 4
+    _, told, _ = ask(capsys, "history", CORPUS, "--config", config)
+    died = next(run for run in told["runs"] if run["state"] == "died")
+    assert (died["verb"], died["snapshot"]) == ("publish", "d" if finished else None)
 
 
 @pytest.mark.s3

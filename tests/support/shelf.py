@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
-from kizami import json_form, layout
+from kizami import candidates, json_form, layout
+from kizami.candidates import Publishing
 from kizami.config import LockConfig
+from kizami.gates import USUAL, Figures, Gate, judge
 from kizami.lease import Lease
 from kizami.ledger import RunEntry, State
 from kizami.manifest import Counts, Manifest, PartEntry, Provenance, decode_manifest, pointer_to
@@ -18,8 +21,20 @@ from kizami.stores import ObjectStore
 from kizami.undertaking import Undertaking, undertaking
 from support.publishing import CORPUS, holder, nobody_died
 
+OPEN: Final = tuple(judge(Figures(2, 2, 2, 2, 0, 0, 0, 0), USUAL, earlier_rows=2, earlier_unknown=0.0))
+"""The verdicts on a snapshot like those of the shelf."""
 
-def manifest(snapshot: str, date: str = "2026-11-23", parts: int = 2, quarantine: str | None = None) -> Manifest:
+
+def manifest(
+    snapshot: str,
+    date: str = "2026-11-23",
+    parts: int = 2,
+    quarantine: str | None = None,
+    *,
+    gates: tuple[Gate, ...] = OPEN,
+    predecessor: str | None = None,
+    after_commit: int = 0,
+) -> Manifest:
     """A manifest whose parts are a few bytes each."""
     return Manifest(
         schema="1.0",
@@ -33,6 +48,9 @@ def manifest(snapshot: str, date: str = "2026-11-23", parts: int = 2, quarantine
         parts=tuple(_part(snapshot, number) for number in range(parts)),
         quarantine=quarantine,
         provenance=Provenance("run", "a.jsonl", 1, 10, False, ("title",), "unidic", 10, 1, {}),
+        gates=gates,
+        predecessor=predecessor,
+        after_commit=after_commit,
     )
 
 
@@ -76,6 +94,28 @@ def go_back(store: ObjectStore, snapshot: str, run: str = "") -> Rollback:
     """Roll back to a snapshot."""
     with undertake(store, "rollback", run) as held:
         return roll_back(held, CORPUS, snapshot)
+
+
+def put_candidate(
+    store: ObjectStore, snapshot: str, date: str = "2026-11-23", *, gates: tuple[Gate, ...] = OPEN
+) -> None:
+    """Leave a snapshot on the shelf that was made now, and not published."""
+    with Lease.take(store, CORPUS, holder(f"run-of-{snapshot}", date=date), on_takeover=nobody_died) as lease:
+        latest, last = lease.predecessor, lease.last_commit
+        made = manifest(
+            snapshot,
+            date,
+            gates=gates,
+            predecessor=latest.snapshot if latest else None,
+            after_commit=last.n if last else 0,
+        )
+        put_snapshot(store, made)
+
+
+def publish_candidate(store: ObjectStore, snapshot: str, *, force: bool = False, run: str = "") -> Publishing:
+    """Publish it as the verb does."""
+    with undertake(store, "publish", run) as held:
+        return candidates.publish(held, CORPUS, snapshot, force=force)
 
 
 def shown(store: ObjectStore) -> dict[str, str]:

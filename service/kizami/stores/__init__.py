@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from kizami.errors import ConfigurationError
 from kizami.stores.base import (
     ConditionFailedError,
@@ -20,6 +22,7 @@ __all__ = [
     "OutcomeUnknownError",
     "StoredObject",
     "open_store",
+    "require_folder",
 ]
 
 
@@ -50,3 +53,18 @@ def open_store(url: str) -> ObjectStore:
     from kizami.stores.local import LocalStore  # noqa: PLC0415  # needs fcntl, which readers on Windows lack
 
     return LocalStore(url)
+
+
+def require_folder(url: str) -> None:
+    """Raise ConfigurationError for a local store whose folder is not there: what looks for something in it would only
+    find nothing, or make the folder. S3 tells by itself that a bucket is missing."""
+    if "://" in url:
+        return
+    try:
+        Path(url).expanduser().stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise ConfigurationError(
+            f"the store {url} does not exist: correct `store` in the configuration; the first `kizami run` makes it"
+        ) from None
+    except OSError:
+        return  # it is there; the store itself tells what is wrong with it

@@ -1,0 +1,176 @@
+"""Candidates: snapshots that lie complete in the store and were not published; how one is judged, and published."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Final
+
+from kizami import layout
+from kizami.catalogue import Catalogue, Publication, State
+from kizami.errors import DataError, GateClosedError
+from kizami.gates import Figures, Gate, Limits, closed, judge
+from kizami.lease import Lease
+from kizami.manifest import Manifest, decode_manifest, pointer_to
+from kizami.pointer import Pointer
+from kizami.readers import read_manifest
+from kizami.record import now, timestamp
+from kizami.stores import ObjectStore
+from kizami.undertaking import Undertaking
+from kizami.verification import faults_of_folder
+
+_NAMED: Final = 5
+"""Candidates that an error names, the newest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Publishing:
+    """What publishing a candidate came to."""
+
+    pointer: Pointer
+    """What the date names now."""
+    manifest: Manifest
+    forced: tuple[Gate, ...]
+    """The gates that were closed."""
+    latest: Pointer | None
+    """What ``latest`` named before."""
+    did_nothing: bool
+    """Whether it was published already."""
+
+    @property
+    def is_latest(self) -> bool:
+        """Whether ``latest`` names it now: it never goes to an earlier date."""
+        return self.latest is None or self.latest.date <= self.pointer.date
+
+
+def verdicts(store: ObjectStore, lease: Lease, date: str, figures: Figures, limits: Limits) -> tuple[Gate, ...]:
+    """Judge a snapshot of a date, against the nearest earlier date's and the predecessor. Raises DataError where the
+    predecessor's manifest is missing or damaged."""
+    earlier = lease.catalogue.nearest_before(date)
+    counts = read_manifest(store, lease.predecessor).counts if lease.predecessor else None
+    unknown = counts.unknown_tokens / counts.tokens if counts and counts.tokens else None
+    rows = earlier.pointer.rows if earlier else None
+    return tuple(judge(figures, limits, earlier_rows=rows, earlier_unknown=unknown))
+
+
+def require_open(manifest: Manifest, *, force: bool = False) -> None:
+    """Raise GateClosedError if a gate is closed that keeps the snapshot back, or with ``force``, cannot be forced."""
+    shut = closed(manifest.gates)
+    final = [gate for gate in shut if not gate.can_be_forced]
+    if not (final if force else shut):
+        return
+    corpus, snapshot = manifest.corpus, manifest.snapshot
+    names = f"{snapshot} of {corpus}, {manifest.date}, is not published: {', '.join(map(str, final or shut))}"
+    remedy = (
+        "this cannot be forced; run the date again, and report it if it comes back"
+        if final
+        else f"it is in the store; look at it with `kizami diff {corpus} latest {snapshot}`, and if it is right, "
+        f"publish it with `kizami publish {corpus} {snapshot} --force`"
+    )
+    raise GateClosedError(f"{names}: {remedy}", {"snapshot": snapshot, "gates": [asdict(g) for g in manifest.gates]})
+
+
+def next_steps(candidate: Pointer, gates: Sequence[Gate]) -> str:
+    """What a person may do with a candidate, in lines."""
+    corpus, snapshot, shut = candidate.corpus, candidate.snapshot, closed(gates)
+    lines = [f"not published; what it would change: kizami diff {corpus} latest {snapshot}"]
+    if shut:
+        lines.append(f"closed: {', '.join(map(str, shut))}")
+    if all(gate.can_be_forced for gate in shut):
+        lines.append(f"to publish it: kizami publish {corpus} {snapshot}{' --force' if shut else ''}")
+    return "\n".join(lines)
+
+
+def publish(held: Undertaking, corpus: str, snapshot: str, *, force: bool = False) -> Publishing:
+    """Publish a candidate, or a snapshot that a gate held back, as the newest revision of its date.
+
+    ``force`` goes past closed gates, but for those that cannot be forced. Raises, before anything is changed,
+    GateClosedError; DataError for a snapshot that is not there, not whole, taken back, or overtaken; LockLostError,
+    UnavailableError, CommitStateUnknownError.
+    """
+    catalogue, latest = held.lease.catalogue, held.lease.predecessor
+    with held.record.stage("check"):
+        known = catalogue.find(snapshot)
+        if known is not None:
+            return _known(held, known)
+        manifest = _manifest(held.store, catalogue, corpus, snapshot)
+        held.record.note(fingerprint=manifest.fingerprint, gates=manifest.gates, date=manifest.date)
+        _require_whole(held.store, manifest)
+        _require_current(catalogue, manifest)
+        require_open(manifest, force=force)
+    with held.record.stage("publish"):
+        pointer = held.lease.commit(pointer_to(manifest, timestamp(now())))
+    return Publishing(pointer, manifest, tuple(closed(manifest.gates)), latest, did_nothing=False)
+
+
+def _known(held: Undertaking, publication: Publication) -> Publishing:
+    """Of a snapshot that was published before. Raises DataError unless its date shows it."""
+    pointer, corpus = publication.pointer, publication.pointer.corpus
+    name = f"{pointer.snapshot} of {corpus}, {pointer.date},"
+    shown = held.lease.catalogue.shown().get(pointer.date)
+    if publication == shown:
+        manifest = read_manifest(held.store, pointer)
+        return Publishing(pointer, manifest, (), held.lease.predecessor, did_nothing=True)
+    go_back = f"`kizami rollback {corpus} {pointer.snapshot}` goes back to it and withdraws what is newer"
+    what = {
+        State.WITHDRAWN: f"was withdrawn by a rollback: {go_back}",
+        State.RETIRED: f"was retired with its date: {go_back}",
+        State.PUBLISHED: f"was published, and {shown.snapshot if shown else 'another'} after it: {go_back}",
+    }
+    raise DataError(f"{name} {what[publication.state]}")
+
+
+def _manifest(store: ObjectStore, catalogue: Catalogue, corpus: str, snapshot: str) -> Manifest:
+    names = _candidates(store, catalogue, corpus)
+    if snapshot in names:
+        key = layout.manifest_key(corpus, snapshot)
+        return decode_manifest(store.get(key).body, key)
+    what = (
+        f"snapshot {snapshot!r} of {corpus} is being deleted"
+        if snapshot in catalogue.doomed
+        else f"no snapshot {snapshot!r} of {corpus} is in the store"
+    )
+    raise DataError(f"{what}; {_listed(store, corpus, names)}")
+
+
+def _candidates(store: ObjectStore, catalogue: Catalogue, corpus: str) -> list[str]:
+    """Snapshots with a manifest that were never published and are not being deleted, the newest first."""
+    prefix = layout.manifests_prefix(corpus)
+    names = [info.key.removeprefix(prefix).removesuffix(".json") for info in store.list(prefix)]
+    return sorted((name for name in names if not catalogue.knows(name)), reverse=True)
+
+
+def _listed(store: ObjectStore, corpus: str, names: list[str]) -> str:
+    described = []
+    for name in names[:_NAMED]:
+        key = layout.manifest_key(corpus, name)
+        manifest = decode_manifest(store.get(key).body, key)
+        shut = "".join(f", {gate.name} closed" for gate in closed(manifest.gates))
+        described.append(f"{name} ({manifest.date}{shut})")
+    older = f" and {len(names) - _NAMED} older" if len(names) > _NAMED else ""
+    return f"candidates: {', '.join(described)}{older}" if described else "there is no candidate"
+
+
+def _require_whole(store: ObjectStore, manifest: Manifest) -> None:
+    again = f"make another with `kizami run {manifest.corpus} --date {manifest.date} --candidate`"
+    if faults := faults_of_folder(manifest, store.list(layout.snapshot_prefix(manifest.corpus, manifest.snapshot))):
+        first = min(faults, key=lambda fault: fault.key)
+        raise DataError(f"{manifest.snapshot} is not whole, {first.key} {first.what}: {again}")
+    if not manifest.gates:
+        raise DataError(f"{manifest.snapshot} was made by a version of kizami that had no gates: {again}")
+
+
+def _require_current(catalogue: Catalogue, manifest: Manifest) -> None:
+    """Refuse what would take readers back, or bring back what was taken from them."""
+    again = f"make another with `kizami run {manifest.corpus} --date {manifest.date} --candidate`"
+    newer = catalogue.shown().get(manifest.date)
+    if newer and newer.pointer.commit > manifest.after_commit:
+        raise DataError(
+            f"{manifest.snapshot} is older than what its date shows: {newer.snapshot} of {manifest.date} was published "
+            f"after it was begun; {again}"
+        )
+    predecessor = catalogue.find(manifest.predecessor) if manifest.predecessor else None
+    if predecessor and predecessor.state is State.WITHDRAWN:
+        raise DataError(
+            f"{manifest.snapshot} was made from {predecessor.snapshot}, which a rollback has withdrawn since; {again}"
+        )
