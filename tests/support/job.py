@@ -41,12 +41,21 @@ def configuration(
 
 
 def run(
-    config: Config | Path, *, day: str | None = None, as_of_now: bool = False, allow_empty: bool = False
+    config: Config | Path,
+    *,
+    day: str | None = None,
+    as_of_now: bool = False,
+    allow_empty: bool = False,
+    candidate: bool = False,
 ) -> RunResult:
     """One run of the corpus ``recipes``."""
     loaded = load_config(config) if isinstance(config, Path) else config
     request = RunRequest(
-        "recipes", date.fromisoformat(day) if day else None, as_of_now=as_of_now, allow_empty=allow_empty
+        "recipes",
+        date.fromisoformat(day) if day else None,
+        as_of_now=as_of_now,
+        allow_empty=allow_empty,
+        candidate=candidate,
     )
     return run_corpus(loaded, request, Progress(io.StringIO(), quiet=True))
 
