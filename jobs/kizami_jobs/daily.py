@@ -202,7 +202,8 @@ class _Run:
         self.record.note(snapshot=manifest.snapshot)
         self._clear_staging(manifest)  # what failed in it is to be tried again
         if not self.request.candidate:
-            require_open(manifest)
+            with self.record.stage("gates"):
+                require_open(manifest)
         self.record.end(State.CANDIDATE)
         self._clean()
         return pointer_to(manifest, "")

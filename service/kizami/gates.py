@@ -170,4 +170,6 @@ def _counted(name: GateName, value: int) -> Gate:
 
 def _measured(name: GateName, value: float | None, limit: Limit, whole: int | None) -> Gate:
     allowed = limit.of(whole) if whole and value is not None else None
+    if allowed is not None and name != GateName.ROWS_GAINED:
+        allowed = min(allowed, 1.0)  # no other share can be more than all
     return Gate(name, value, allowed, value is None or allowed is None or value <= allowed)

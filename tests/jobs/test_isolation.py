@@ -13,7 +13,9 @@ from typing import Any
 import psutil
 import pytest
 
+from kizami import layout
 from kizami.ledger import State
+from kizami_jobs.cli import main
 from support.job import configuration, run
 from support.kitchen import Recipe, expected_texts, recipes, write_jsonl
 from support.kizami_process import KizamiProcess
@@ -44,10 +46,10 @@ class Scene:
         """URL of the store."""
         return str(self.folder / "store")
 
-    def run(self) -> KizamiProcess:
+    def run(self, *more: str) -> KizamiProcess:
         """A run with a Ray of its own, in whose processes the failure is planted."""
         paths = os.pathsep.join(filter(None, [str(PLANT), os.environ.get("PYTHONPATH")]))
-        arguments = ["run", "recipes", "--date", DAY, "--as-of-now", "--config", str(self.config), "--json"]
+        arguments = ["run", "recipes", "--date", DAY, "--as-of-now", "--config", str(self.config), "--json", *more]
         return KizamiProcess(arguments, self.folder, {"PYTHONPATH": paths})
 
 
@@ -112,10 +114,38 @@ def test_a_text_that_mecab_does_not_survive_is_held_back_alone(
     assert found.texts() == expected_texts(rest)
     assert found.rows().equals(published(str(tmp_path / "undisturbed" / "store")).rows())
 
+    entry = ledger(scene.store)[0]
+    assert [each.what for each in entry.failed_attempts] == [attempt]
+    planted = found.manifest.part_of(scene.documents[PLANTED]["recipe_id"])
+    assert [layout.part_name(each.part) for each in entry.failed_attempts] == [planted.name]
+    assert entry.quarantined_by_reason == found.manifest.counts.quarantined_by_reason == {"analysis_failed": 1}
+
     run(scene.config, day=NEXT_DAY, as_of_now=True)
     healed = published(scene.store)
     assert healed.quarantine() == []
+    assert healed.manifest.counts.quarantined_by_reason == ledger(scene.store)[0].quarantined_by_reason == {}
     assert healed.texts() == expected_texts(scene.documents)
+
+
+def test_what_failed_in_a_candidate_is_tried_again_by_the_next_run(
+    local_ray: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Parts of a snapshot that nobody published do not hide that a text can be analysed by now; history tells both."""
+    scene = _scene(tmp_path, RAISE)
+    with scene.run("--candidate") as process:
+        assert process.wait(120) == 0, process.stderr
+    assert staged(scene.store) == []
+    run(scene.config, day=DAY, as_of_now=True)
+    healed = published(scene.store)
+    assert healed.quarantine() == []
+    assert healed.texts() == expected_texts(scene.documents)
+    assert main(["history", "recipes", "--config", str(scene.config)]) == 0
+    after, before, *details = capsys.readouterr().out.splitlines()
+    assert "  published    exit 0  " in after
+    assert "  candidate    exit 0  " in before
+    assert details[0] == "    quarantined: 1 analysis_failed"
+    assert re.fullmatch(rf"    part \d+ tried again: {re.escape(RAISED)}", details[1])
+    assert details[2].startswith("    candidate 2")
 
 
 def test_a_part_whose_workers_always_die_ends_the_run(tmp_path: Path) -> None:
@@ -129,6 +159,7 @@ def test_a_part_whose_workers_always_die_ends_the_run(tmp_path: Path) -> None:
     assert "Ray lost a worker and gave up" in process.stderr.splitlines()[-1]
     entry = ledger(scene.store)[0]
     assert (entry.state, entry.stage, entry.counts.quarantined) == (State.FAILED, "analyse", 0)
+    assert [each.what for each in entry.failed_attempts] == ["its worker died"] * 3
     assert not list(tmp_path.glob("store/v1/recipes/quarantine/*"))
     assert not (tmp_path / "store" / "v1" / "recipes" / "latest.json").exists()
 

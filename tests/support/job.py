@@ -48,6 +48,7 @@ def run(
     as_of_now: bool = False,
     allow_empty: bool = False,
     renewal: Renewal = NOTHING,
+    candidate: bool = False,
 ) -> RunResult:
     """One run of the corpus ``recipes``."""
     loaded = load_config(config) if isinstance(config, Path) else config
@@ -57,6 +58,7 @@ def run(
         as_of_now=as_of_now,
         allow_empty=allow_empty,
         renewal=renewal,
+        candidate=candidate,
     )
     return run_corpus(loaded, request, Progress(io.StringIO(), quiet=True))
 
