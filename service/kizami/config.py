@@ -45,7 +45,7 @@ class CorpusConfig:
     """How many business dates keep their snapshot: two weeks to notice that something is wrong and go back."""
     gates: Limits = USUAL
     part_bytes: int = 32 * MIB
-    """Target of UTF-8 text in a part: some 12 MB of Parquet per 10 MB of text, so one file is neither tiny nor slow to
+    """Target of UTF-8 text in a part: some 24 MB of Parquet per 10 MB of text, so one file is neither tiny nor slow to
     rewrite."""
     hang_after_seconds: float = 100
     """How long MeCab may take over a batch of texts beyond what the slowest host would. A batch (1 MiB) takes about a
