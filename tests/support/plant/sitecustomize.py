@@ -61,4 +61,5 @@ def _planted(tagger: Any) -> Any:
     return PlantedTagger
 
 
-sys.meta_path.insert(0, _Planter())
+if __name__ == "sitecustomize":  # and not where a test imports the words
+    sys.meta_path.insert(0, _Planter())
