@@ -141,14 +141,18 @@ def _candidates(store: ObjectStore, catalogue: Catalogue, corpus: str) -> list[s
 
 
 def _listed(store: ObjectStore, corpus: str, names: list[str]) -> str:
-    described = []
-    for name in names[:_NAMED]:
-        key = layout.manifest_key(corpus, name)
-        manifest = decode_manifest(store.get(key).body, key)
-        shut = "".join(f", {gate.name} closed" for gate in closed(manifest.gates))
-        described.append(f"{name} ({manifest.date}{shut})")
+    described = [f"{name} ({_described(store, layout.manifest_key(corpus, name))})" for name in names[:_NAMED]]
     older = f" and {len(names) - _NAMED} older" if len(names) > _NAMED else ""
     return f"candidates: {', '.join(described)}{older}" if described else "there is no candidate"
+
+
+def _described(store: ObjectStore, key: str) -> str:
+    """Date and closed gates."""
+    try:
+        manifest = decode_manifest(store.get(key).body, key)
+    except DataError:
+        return "damaged"
+    return ", ".join([manifest.date, *(f"{gate.name} closed" for gate in closed(manifest.gates))])
 
 
 def _require_whole(store: ObjectStore, manifest: Manifest) -> None:

@@ -64,7 +64,9 @@ def _publish_text(done: Publishing) -> str:
     if latest and not done.is_latest:
         lines.append(f"latest.json stays at {latest.snapshot} of {latest.date}")
     if latest and latest.snapshot != manifest.predecessor:
-        lines.append(f"it was made from {manifest.predecessor or 'nothing'}, before {latest.snapshot} was published")
+        lines.append(
+            f"it was made from {manifest.predecessor or 'nothing'}; latest.json has moved to {latest.snapshot} since"
+        )
     if latest and latest.fingerprint != manifest.fingerprint:
         lines.append(f"its analysis is {manifest.fingerprint}, that of {latest.snapshot} is {latest.fingerprint}")
     return "\n".join(lines)

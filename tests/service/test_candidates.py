@@ -139,6 +139,16 @@ def test_an_unknown_snapshot_names_the_candidates(store: ObjectStore) -> None:
     assert refusal(store, "../b") == f"no snapshot '../b' of recipes is in the store; {there}"
 
 
+def test_a_damaged_manifest_hides_no_other_candidate() -> None:
+    """It is named as what it is, and not published."""
+    store = filled(MemoryStore())
+    put_candidate(store, "c1", D23)
+    put_candidate(store, "c2", D23)
+    store.put(layout.manifest_key(CORPUS, "c2"), b"{")
+    assert refusal(store, "x").endswith("candidates: c2 (damaged), c1 (2026-11-23)")
+    assert "manifests/c2.json is no JSON" in refusal(store, "c2")
+
+
 def test_only_the_newest_candidates_are_named() -> None:
     """A store may have many."""
     store = filled(MemoryStore())

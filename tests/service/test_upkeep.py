@@ -103,7 +103,7 @@ def test_publish_says_what_it_did(url: str, tmp_path: Path, capsys: pytest.Captu
     assert capsys.readouterr().out.splitlines() == [
         "published 2026-11-21: a2, 2 rows",
         "latest.json stays at d of 2026-11-24",
-        "it was made from c, before d was published",
+        "it was made from c; latest.json has moved to d since",
         f"{folder}/a2/",
     ]
     assert shown(store) == {"latest": "d", DATES[0]: "a2", DATES[1]: "b", DATES[2]: "c", "2026-11-24": "d"}
