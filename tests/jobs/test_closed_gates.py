@@ -161,7 +161,7 @@ def test_a_candidate_is_seen_by_nobody_until_it_is_published(
     store = str(tmp_path / "store")
     before = published(store).pointer
     assert main(["run", "recipes", "--date", TODAY, "--candidate", "--config", str(config)]) == 0
-    text, folder, *steps = capsys.readouterr().out.splitlines()
+    text, _, folder, *steps = capsys.readouterr().out.splitlines()
     snapshot = folder.rstrip("/").rpartition("/")[2]
     assert text.startswith(f"candidate of {TODAY}: 58 documents, ")
     assert folder == f"{store}/{layout.snapshot_prefix('recipes', snapshot)}"
