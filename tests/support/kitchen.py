@@ -68,6 +68,6 @@ def _texts(document: Recipe, field: str) -> Iterator[tuple[int, str]]:
     column, _, key = field.partition(".")
     value = document.get(column)
     for position, element in enumerate(value if isinstance(value, list) else [value]):
-        text = element[key] if key else element
+        text = element[key] if key and element else element
         if text is not None:
             yield position, text
