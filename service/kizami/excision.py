@@ -98,8 +98,8 @@ def copy_without(
 ) -> Copy | None:
     """What a snapshot becomes without some documents; None where nothing of it names one of them.
 
-    ``excised`` has each part whose bounds admit one of the ids, by name, and ``held_back`` the whole quarantine. A bound
-    that is such an id gives way to the first doc_id that is left; a part of which nothing is left then joins the one
+    ``excised`` has each part whose bounds admit one of the ids, by name, and ``held_back`` the whole quarantine. A
+    bound that is such an id gives way to the first doc_id that is left; a part of which nothing is left joins the one
     before it. The copy's quarantine file has yet to be named.
     """
     gone = held_back.filter(pc.is_in(held_back["doc_id"], pa.array(ids, pa.string())))
