@@ -130,6 +130,8 @@ class _Run:
     """Its source is that of the business date."""
     user: UserDictionary | None = None
     """The corpus's own words, read when the run starts."""
+    suppressed: int = 0
+    """Length of the suppression list, read under the lock."""
 
     def perform(self, address: str | None) -> Pointer:
         """Make and publish the snapshot; the pointer to it, or to the one that was made of the same input."""
@@ -154,6 +156,7 @@ class _Run:
             bounds = predecessor.manifest.bounds if predecessor else WHOLE
             ids = self.request.renewal.ids
             suppression = read_suppression(self.store, self.corpus.name)
+            self.suppressed = len(suppression)
             corpus = read_corpus(files, self.corpus, self._may_go_on, bounds=bounds, ids=ids, suppression=suppression)
             documents = len(corpus.doc_ids)
             self.record.count(documents=documents, texts=corpus.texts, forgotten=corpus.forgotten)
@@ -342,6 +345,7 @@ class _Run:
             gates=entry.gates,
             predecessor=self.lease.predecessor.snapshot if self.lease.predecessor else None,
             after_commit=self.lease.last_commit.n if self.lease.last_commit else 0,
+            suppressed=self.suppressed,
         )
         self.store.put(layout.manifest_key(self.corpus.name, snapshot), json_form.encode(manifest))
         return manifest

@@ -106,6 +106,8 @@ class Manifest:
     """The snapshot that ``latest`` named when this one was begun."""
     after_commit: int = 0
     """Number of commits made by then."""
+    suppressed: int = 0
+    """Length of the suppression list that was honoured when this one was made."""
 
     @property
     def bounds(self) -> Bounds:

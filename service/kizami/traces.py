@@ -28,13 +28,16 @@ _NOT_OF_DOCUMENTS: Final = frozenset(
 def ids_in_part(path: Path, ids: pa.StringArray) -> frozenset[str]:
     """Which of some ids stand in the column ``doc_id`` of a Parquet file; none where it has no such column."""
     found: set[str] = set()
-    with pq.ParquetFile(path) as file:
-        if "doc_id" not in file.schema_arrow.names:
-            return frozenset()
-        for number in range(file.num_row_groups):
-            column = file.read_row_group(number, columns=["doc_id"], use_threads=False)["doc_id"]
-            found.update(column.filter(pc.is_in(column, ids)).unique().to_pylist())
+    for doc_ids in doc_ids_of(path):
+        found.update(doc_ids.filter(pc.is_in(doc_ids, ids)).to_pylist())
     return frozenset(found)
+
+
+def doc_ids_of(path: Path) -> Iterator[pa.StringArray]:
+    """The distinct ids of each row group of a Parquet file; none where it has no column ``doc_id``."""
+    with pq.ParquetFile(path) as file:
+        for number in range(file.num_row_groups if "doc_id" in file.schema_arrow.names else 0):
+            yield file.read_row_group(number, columns=["doc_id"], use_threads=False)["doc_id"].unique()
 
 
 def ids_in_json(body: bytes, ids: Sequence[str]) -> frozenset[str]:

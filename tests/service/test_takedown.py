@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+import boto3
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -26,11 +28,12 @@ from kizami.takedown import TakeDown, checked_ids, take_down
 from kizami.texts import Reason
 from kizami.traces import traces
 from kizami.verification import verify
+from kizami_jobs.cli import main
 from kizami_schemas import v1
 from support.crashing_store import killed, requests_of
 from support.memory_store import Clock, MemoryStore
 from support.publishing import CORPUS, head
-from support.shelf import folders, undertake
+from support.shelf import OPEN, folders, publish_candidate, undertake
 from support.shelf import shown as named
 from support.snapshot_factory import Document, Recipe, publish_in, recipes
 
@@ -249,6 +252,27 @@ def test_what_was_never_published_is_deleted_whole(store: ObjectStore) -> None:
     assert list(store.list(layout.staging_prefix(CORPUS))) == []
 
 
+def test_a_candidate_that_comes_too_late_is_not_published(store: ObjectStore) -> None:
+    """A run that stood still during the take-down may leave one with the document: it is refused; forgetting the
+    document again deletes it."""
+    documents = recipes(20)
+    gone = documents[8][0]
+    forget(store, gone)
+    for name, some in (("late", documents), ("sound", documents[:8] + documents[9:])):
+        made = put_candidate(store, name, some)
+        late = replace(made, gates=OPEN, after_commit=head(store).commits)
+        store.put(layout.manifest_key(CORPUS, name), json_form.encode(late))
+    with pytest.raises(
+        DataError, match=r"late has a document in part-0000\d.parquet that `kizami forget` took down"
+    ) as e:
+        publish_candidate(store, "late")
+    assert gone not in str(e.value)
+    publish_candidate(store, "sound", run="publish-2")
+    assert shown(store)["latest"] == "sound"
+    done = forget(store, gone, run="forget-2")
+    assert (done.listed, done.deleted, done.copies) == (0, ("late",), {})
+
+
 def held_back(*ids: str | None) -> bytes:
     """A quarantine file with a row for each of these ids."""
     made = [(each, "title", 0, str(Reason.ANALYSIS_FAILED), "why", "a.jsonl", 1) for each in ids]
@@ -355,9 +379,38 @@ def test_what_no_document_can_be_called_is_refused(ids: list[str]) -> None:
 
 @pytest.mark.s3
 def test_versioning_of_a_bucket_is_told(s3_url: str) -> None:
-    """Off where it was never enabled."""
-    assert open_store(s3_url).versioning() in {Versioning.OFF, Versioning.UNKNOWN}
+    """Off where it was never enabled, then what it was set to; unknown where the server does not tell."""
+    client = boto3.client("s3")
+    bucket = f"versions-{uuid.uuid4().hex}"
+    client.create_bucket(Bucket=bucket)
+    store = open_store(f"s3://{bucket}/store")
+    assert store.versioning() is Versioning.OFF
+    client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    assert store.versioning() is Versioning.ENABLED
+    client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Suspended"})
+    assert store.versioning() is Versioning.SUSPENDED
     assert open_store("s3://there-is-no-such-bucket").versioning() is Versioning.UNKNOWN
+
+
+@pytest.mark.s3
+def test_versions_that_remain_are_told(s3_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In a bucket that keeps them the verb ends well, and says that they are there and what to do."""
+    client = boto3.client("s3")
+    bucket = f"versions-{uuid.uuid4().hex}"
+    client.create_bucket(Bucket=bucket)
+    client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    store = filled(open_store(f"s3://{bucket}/store"))
+    gone = recipes()[8][0]
+    config = tmp_path / "kizami.toml"
+    config.write_text(f'store = "{store.url}"\n[corpora.recipes]\nsource = "a.jsonl"\nid = "id"\nfields = ["title"]\n')
+    assert main(["forget", CORPUS, "--id", gone, "--config", str(config)]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(
+        "1 document of recipes forgotten (found 1); snapshots: 4 published anew, 0 unpublished deleted;"
+    )
+    assert "versioning of the bucket: enabled; what was deleted is still there as older versions: delete those" in out
+    assert gone not in out
+    assert objects_with(store, gone) == []
 
 
 GONE = (recipes()[8][0], recipes()[21][0])
