@@ -258,19 +258,19 @@ def test_a_candidate_that_comes_too_late_is_not_published(store: ObjectStore) ->
     documents = recipes(20)
     gone = documents[8][0]
     forget(store, gone)
-    for name, some in (("late", documents), ("sound", documents[:8] + documents[9:])):
+    for name, some in (("tardy", documents), ("sound", documents[:8] + documents[9:])):
         made = put_candidate(store, name, some)
         late = replace(made, gates=OPEN, after_commit=head(store).commits)
         store.put(layout.manifest_key(CORPUS, name), json_form.encode(late))
     with pytest.raises(
-        DataError, match=r"late has a document in part-0000\d.parquet that `kizami forget` took down"
+        DataError, match=r"tardy has a document in part-00000.parquet that `kizami forget` took down"
     ) as e:
-        publish_candidate(store, "late")
+        publish_candidate(store, "tardy")
     assert gone not in str(e.value)
     publish_candidate(store, "sound", run="publish-2")
     assert shown(store)["latest"] == "sound"
     done = forget(store, gone, run="forget-2")
-    assert (done.listed, done.deleted, done.copies) == (0, ("late",), {})
+    assert (done.listed, done.deleted, done.copies) == (0, ("tardy",), {})
 
 
 def held_back(*ids: str | None) -> bytes:
