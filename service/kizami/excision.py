@@ -18,6 +18,7 @@ from kizami.encoded import ROWS, STRING_COLUMNS
 from kizami.manifest import Counts, Manifest, PartEntry
 from kizami.partfile import PartReport, PartWriter, inspect_part
 from kizami.texts import Reason
+from kizami.traces import doc_ids_of
 
 _READ_DICTIONARY: Final = [f"{name}.list.element" for name in STRING_COLUMNS]
 
@@ -65,6 +66,13 @@ def excise(source: Path, target: Path, ids: pa.StringArray, *, fingerprint: str,
     """
     found: set[str] = set()
     first: str | None = None
+    for doc_ids in doc_ids_of(source):
+        chosen = pc.is_in(doc_ids, ids)
+        found.update(doc_ids.filter(chosen).to_pylist())
+        kept = doc_ids.filter(pc.invert(chosen))
+        first = kept[0].as_py() if first is None and len(kept) else first
+    if not found:
+        return Excised(frozenset(), first)
     text_bytes = 0
     with (
         pq.ParquetFile(source, read_dictionary=_READ_DICTIONARY) as file,
@@ -74,16 +82,9 @@ def excise(source: Path, target: Path, ids: pa.StringArray, *, fingerprint: str,
             read = file.read_row_group(number, use_threads=False)
             group = pa.Table.from_arrays([read[name] for name in ROWS.names], schema=ROWS)
             chosen = pc.is_in(group["doc_id"], ids)
-            gone, kept = group.filter(chosen), group.filter(pc.invert(chosen))
-            found.update(gone["doc_id"].unique().to_pylist())
-            text_bytes += pc.sum(pc.binary_length(gone["text"])).as_py() or 0
-            if len(kept):
-                first = kept["doc_id"][0].as_py() if first is None else first
-                writer.write(kept)
+            text_bytes += pc.sum(pc.binary_length(group["text"].filter(chosen))).as_py() or 0
+            writer.write(group.filter(pc.invert(chosen)))
         writer.finish([])
-    if not found:
-        target.unlink()
-        return Excised(frozenset(), first)
     return Excised(frozenset(found), first, target, inspect_part(target), text_bytes)
 
 
