@@ -17,11 +17,13 @@ import pytest
 
 from kizami import json_form, layout, quarantine
 from kizami.catalogue import State
+from kizami.cleaning import clean
 from kizami.errors import DataError
 from kizami.ledger import ErrorEntry, Ledger, RunEntry
 from kizami.ledger import State as RunState
 from kizami.manifest import Manifest, decode_manifest
 from kizami.readers import find_manifest, find_pointer
+from kizami.retention import Terms
 from kizami.rollback import roll_back
 from kizami.stores import ObjectStore, Versioning, open_store
 from kizami.takedown import TakeDown, checked_ids, take_down
@@ -465,3 +467,26 @@ def test_a_crash_leaves_whole_snapshots_and_a_second_time_finishes(crash_at: int
     assert {each.snapshot for each in head(store).catalogue.publications} == set(after.values())
     [left] = list(store.list(layout.quarantine_prefix(CORPUS)))
     assert pq.read_table(pa.BufferReader(store.get(left.key).body))["doc_id"].to_pylist() == ["held-1"]
+
+
+@pytest.mark.parametrize(("crash_at", "carried_out"), list(crashes()))
+def test_retention_after_a_crash_keeps_what_readers_are_shown(crash_at: int, carried_out: bool) -> None:
+    """It deletes the originals that were replaced, and no copy's quarantine, whatever was deleted before; in time it
+    deletes copies that were never published."""
+    clock = Clock()
+    store = crash_store(clock)
+    for name in (NAMES[0], NAMES[3]):
+        key = layout.manifest_key(CORPUS, name)
+        own = layout.quarantine_key(CORPUS, f"run-of-{name}")
+        store.put(key, json_form.encode(replace(decode_manifest(store.get(key).body, key), quarantine=own)))
+        store.put(own, held_back(GONE[0], "held-1"))
+    killed(store, lambda dying: forget(dying, *GONE), crash_at, carried_out=carried_out)
+    for later in (100.0, 8 * 86_400.0):
+        clock.now += later
+        with undertake(store, "gc", f"gc-{later:.0f}") as held:
+            clean(store, held.lease, CORPUS, Terms())
+        for snapshot in shown(store).values():
+            key = find_manifest(store, CORPUS, snapshot).quarantine
+            assert key is not None
+            assert "held-1" in pq.read_table(pa.BufferReader(store.get(key).body))["doc_id"].to_pylist()
+    assert folders(store) == set(shown(store).values())
