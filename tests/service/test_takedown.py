@@ -486,7 +486,7 @@ def test_retention_after_a_crash_keeps_what_readers_are_shown(crash_at: int, car
         with undertake(store, "gc", f"gc-{later:.0f}") as held:
             clean(store, held.lease, CORPUS, Terms())
         for snapshot in shown(store).values():
-            key = find_manifest(store, CORPUS, snapshot).quarantine
-            assert key is not None
-            assert "held-1" in pq.read_table(pa.BufferReader(store.get(key).body))["doc_id"].to_pylist()
+            named_file = find_manifest(store, CORPUS, snapshot).quarantine
+            assert named_file is not None
+            assert "held-1" in pq.read_table(pa.BufferReader(store.get(named_file).body))["doc_id"].to_pylist()
     assert folders(store) == set(shown(store).values())
