@@ -38,6 +38,7 @@ from kizami.retention import Terms
 from kizami.signals import Interruption
 from kizami.sources import SourceFile, list_files
 from kizami.stores import ObjectStore, open_store
+from kizami.suppression import Suppression, read_suppression
 from kizami.undertaking import undertaking
 from kizami_jobs.building import build_parts, part_jobs, probed
 from kizami_jobs.cluster import cluster_error, connected
@@ -129,6 +130,8 @@ class _Run:
     """Its source is that of the business date."""
     user: UserDictionary | None = None
     """The corpus's own words, read when the run starts."""
+    suppressed: int = 0
+    """Length of the suppression list, read under the lock."""
 
     def perform(self, address: str | None) -> Pointer:
         """Make and publish the snapshot; the pointer to it, or to the one that was made of the same input."""
@@ -152,11 +155,13 @@ class _Run:
             predecessor = self._predecessor()
             bounds = predecessor.manifest.bounds if predecessor else WHOLE
             ids = self.request.renewal.ids
-            corpus = read_corpus(files, self.corpus, self._may_go_on, bounds=bounds, ids=ids)
+            suppression = read_suppression(self.store, self.corpus.name)
+            self.suppressed = len(suppression)
+            corpus = read_corpus(files, self.corpus, self._may_go_on, bounds=bounds, ids=ids, suppression=suppression)
             documents = len(corpus.doc_ids)
-            self.record.count(documents=documents, texts=corpus.texts)
-        self.progress.say(f"read {documents:,} documents, {corpus.texts:,} texts; files: {len(files):,}")
-        check_ids(self.request.renewal, corpus, self.corpus)
+            self.record.count(documents=documents, texts=corpus.texts, forgotten=corpus.forgotten)
+        self.progress.say(describe(corpus, len(files)))
+        check_ids(self.request.renewal, corpus, self.corpus, suppression)
         input_digest = digest_of_input(corpus, self.corpus, self.record.entry.fingerprint or "")
         if self.request.renewal.asks_nothing and (published := self._published(input_digest)) is not None:
             pointer, manifest = published
@@ -243,7 +248,7 @@ class _Run:
         blocks = corpus.take_blocks()
         built: list[WorkerReport] = []
         if jobs:
-            self.progress.start_texts(corpus.texts - sum(part.texts for part in parts))
+            self.progress.start_texts(corpus.texts - corpus.forgotten - sum(part.texts for part in parts))
             with probed(self.store, self.corpus.name, entry.run) as shared:
                 built, sums = build_parts(
                     jobs,
@@ -302,12 +307,12 @@ class _Run:
             return
         if counts.quarantined:
             raise DataError(f"all {counts.quarantined:,} texts of {self.corpus.source} were held back: see quarantine/")
-        if not counts.texts and not self.request.allow_empty:
+        if counts.texts == counts.forgotten and not self.request.allow_empty:
             raise DataError(f"{self.corpus.source} has no texts to publish; give --allow-empty if that is right")
 
     def _judge(self, corpus: Corpus, parts: Sequence[BuiltPart]) -> None:
         """Note the verdict of every gate."""
-        found = figures(parts, corpus.texts)
+        found = figures(parts, corpus.texts, corpus.forgotten)
         gates = verdicts(self.store, self.lease, self.record.entry.date, found, self.corpus.gates)
         self.record.note(gates=gates)
         self.progress.say(f"gates: {render_gates(gates)}")
@@ -333,13 +338,14 @@ class _Run:
             created_at=timestamp(moment),
             fingerprint=entry.fingerprint or "",
             input_digest=input_digest,
-            counts=count(parts),
+            counts=count(parts, entry.counts.forgotten),
             parts=entries,
             quarantine=quarantine,
             provenance=self._provenance(files),
             gates=entry.gates,
             predecessor=self.lease.predecessor.snapshot if self.lease.predecessor else None,
             after_commit=self.lease.last_commit.n if self.lease.last_commit else 0,
+            suppressed=self.suppressed,
         )
         self.store.put(layout.manifest_key(self.corpus.name, snapshot), json_form.encode(manifest))
         return manifest
@@ -407,8 +413,19 @@ def check_field(renewal: Renewal, corpus: CorpusConfig) -> None:
         )
 
 
-def check_ids(renewal: Renewal, read: Corpus, corpus: CorpusConfig) -> None:
-    """Raise DataError naming the ids that the source does not have."""
+def describe(read: Corpus, files: int) -> str:
+    """What was read, in a line."""
+    forgotten = f", {read.forgotten:,} of them forgotten" if read.forgotten else ""
+    return f"read {len(read.doc_ids):,} documents, {read.texts:,} texts{forgotten}; files: {files:,}"
+
+
+def check_ids(renewal: Renewal, read: Corpus, corpus: CorpusConfig, suppression: Suppression) -> None:
+    """Raise DataError naming the ids that the source does not have; one that is to be forgotten is not named again."""
+    if forgotten := sum(map(suppression.holds, renewal.ids)):
+        raise DataError(
+            f"{forgotten:,} of the {len(renewal.ids):,} ids given for {corpus.name} are of documents that "
+            "`kizami forget` took down: nothing was analysed; take them out and run it again"
+        )
     absent = [doc_id for doc_id in renewal.ids if doc_id not in read.named]
     if absent:
         more = f" and {len(absent) - _NAMED:,} more" if len(absent) > _NAMED else ""

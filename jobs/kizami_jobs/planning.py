@@ -22,10 +22,11 @@ from kizami.record import now
 from kizami.signals import Interruption
 from kizami.sources import list_files
 from kizami.stores import ObjectStore, open_store
+from kizami.suppression import read_suppression
 from kizami.texts import TEXTS
 from kizami_jobs.building import shuffle
 from kizami_jobs.cluster import cluster_error, connected
-from kizami_jobs.daily import RunRequest, business_date, digest_of_input
+from kizami_jobs.daily import RunRequest, business_date, describe, digest_of_input
 from kizami_jobs.progress import Progress
 from kizami_jobs.reading import Corpus, read_corpus
 from kizami_schemas import v1
@@ -50,11 +51,12 @@ def plan_corpus(
     own = fingerprint(bundled_dictionary(), corpus.normalisation)
     predecessor = Predecessor(read_manifest(store, pointer), own, corpus.fields) if pointer else None
     bounds = predecessor.manifest.bounds if predecessor else WHOLE
+    suppression = read_suppression(store, corpus.name)
     same = None
     with connected(address):
         try:
-            read = read_corpus(files, corpus, interruption.check, bounds=bounds)
-            progress.say(f"read {len(read.doc_ids):,} documents, {read.texts:,} texts; files: {len(files):,}")
+            read = read_corpus(files, corpus, interruption.check, bounds=bounds, suppression=suppression)
+            progress.say(describe(read, len(files)))
             if request.renewal.asks_nothing:
                 same = _published(store, corpus, day, digest_of_input(read, corpus, own))
             parts = plan_parts(_bounds(read, predecessor, corpus), predecessor, read.digests, request.renewal)
@@ -64,7 +66,7 @@ def plan_corpus(
     texts = sum((each.texts for each in compared), start=TextCounts())
     copied = sum(part.copied.entry.rows for part in parts if part.copied)
     taken_over = sum(each.known for each, part in zip(compared, parts, strict=True) if part.previous)
-    analysed = read.texts - texts.held_back - copied - taken_over
+    analysed = read.texts - read.forgotten - texts.held_back - copied - taken_over
     history = Ledger(store, corpus.name).history(_RUNS_LOOKED_AT)
     return Plan(
         corpus=corpus.name,

@@ -15,6 +15,7 @@ from kizami.config import CorpusConfig
 from kizami.input_digests import no_digests, to_hex
 from kizami.parts import WHOLE, Bounds, cut_bounds, follow_bounds
 from kizami.sources import SourceFile, absent_columns
+from kizami.suppression import NOBODY, Suppression
 from kizami_jobs.tasks import BlockIndex, read_file
 
 _WAIT_SECONDS: Final = 0.5
@@ -30,7 +31,9 @@ class Corpus:
         self._indexes: list[pa.Table] = []
         self._documents: pa.Table | None = None
         self.texts = 0
-        """Texts that must end up in a row or in quarantine."""
+        """Texts that must end up in a row or in quarantine, and those forgotten."""
+        self.forgotten = 0
+        """Texts of documents on the suppression list: they were left out."""
         self._digests = no_digests(len(bounds))
         self.columns: set[str] = set()
         """Names of columns seen in the source."""
@@ -42,6 +45,7 @@ class Corpus:
         self._blocks.append(block)
         self._indexes.append(pa.table({"doc_id": index.doc_ids, "bytes": pa.array(index.text_bytes, pa.int64())}))
         self.texts += index.texts
+        self.forgotten += index.forgotten
         self._digests += index.digests
         self.columns |= index.columns
         self.named |= index.named
@@ -91,15 +95,17 @@ def read_corpus(
     *,
     bounds: Bounds = WHOLE,
     ids: tuple[str, ...] = (),
+    suppression: Suppression = NOBODY,
 ) -> Corpus:
     """Read all files on the workers. ``check`` is called now and then and may raise to end it.
 
-    Digests are by the parts of ``bounds``; ``ids`` are looked for in passing.
+    Digests are by the parts of ``bounds``; ``ids`` are looked for in passing. Documents on the
+    suppression list are left out, of the digests too: a source that still has one is to a run like one that has not.
 
     Raises what ``kizami.sources`` raises, and ConfigurationError for an id or a field that no file has.
     """
     corpus = Corpus(bounds)
-    given = ray.put((bounds, ids))
+    given = ray.put((bounds, ids, suppression))
     waiting = list(enumerate(files))[::-1]
     streams: list[Any] = []
     while waiting or streams:

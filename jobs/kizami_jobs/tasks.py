@@ -31,6 +31,7 @@ from kizami.part_builder import BuiltPart, PartJob, build_part
 from kizami.parts import Bounds, part_numbers, split
 from kizami.sources import Block, SourceFile, read_texts
 from kizami.stores import ObjectMissingError, ObjectStore, open_store
+from kizami.suppression import Suppression
 from kizami_jobs.memory import private_bytes, release_memory
 
 
@@ -70,7 +71,9 @@ class BlockIndex:
     text_bytes: npt.NDArray[np.int64]
     """UTF-8 bytes of text of each of them."""
     texts: int
-    """Texts that must end up in a row or in quarantine."""
+    """Texts that must end up in a row or in quarantine, or are forgotten."""
+    forgotten: int
+    """Texts of documents that are to be forgotten. They are in no block, nor in anything else here."""
     digests: Limbs
     """What its records add up to, by the parts of the predecessor."""
     columns: frozenset[str]
@@ -80,14 +83,14 @@ class BlockIndex:
 
 @ray.remote(num_cpus=1, max_retries=3, num_returns="streaming")
 def read_file(
-    file: SourceFile, number: int, corpus: CorpusConfig, given: tuple[Bounds, tuple[str, ...]]
+    file: SourceFile, number: int, corpus: CorpusConfig, given: tuple[Bounds, tuple[str, ...], Suppression]
 ) -> Iterator[Any]:
     """Read a file of the source; yield, in turns, a BlockIndex and its Block.
 
-    ``given`` are the bounds of the predecessor and ids to look for. The index comes first because the driver fetches
-    it: an error of this task arrives in the place of the next object.
+    ``given`` are the bounds of the predecessor, ids to look for, and the documents to leave out. The index comes
+    first because the driver fetches it: an error of this task arrives in the place of the next object.
     """
-    bounds, ids = given
+    bounds, ids, suppression = given
     blocks = read_texts(
         file,
         file_index=number,
@@ -95,12 +98,15 @@ def read_file(
         fields=corpus.fields,
         document_limit_bytes=MAX_DOCUMENT_BYTES,
     )
-    for block in blocks:
+    for whole in blocks:
+        suppressed = suppression.among(whole.doc_ids)
+        block = whole.without(suppressed) if len(suppressed) else whole
         has_id = pc.is_valid(block.doc_ids)
         yield BlockIndex(
             doc_ids=block.doc_ids.filter(has_id),
             text_bytes=block.text_bytes[has_id.to_numpy(zero_copy_only=False)],
-            texts=int(block.text_counts.sum()),
+            texts=int(whole.text_counts.sum()),
+            forgotten=int(whole.text_counts.sum() - block.text_counts.sum()),
             digests=add_up(block.digests, part_numbers(block.doc_ids, bounds), len(bounds)),
             columns=block.columns,
             named=_named(block.doc_ids, ids),

@@ -48,24 +48,25 @@ def assemble(
     return entries
 
 
-def count(parts: Sequence[BuiltPart]) -> Counts:
-    """The counts of a snapshot made of these parts."""
+def count(parts: Sequence[BuiltPart], forgotten: int = 0) -> Counts:
+    """The counts of a snapshot made of these parts, of a source that has ``forgotten`` texts to be left out."""
     quarantined = pa.concat_tables([part.quarantined for part in parts])
     return Counts(
         documents=sum(part.documents for part in parts),
-        texts=sum(part.texts for part in parts),
+        texts=sum(part.texts for part in parts) + forgotten,
         text_bytes=sum(part.text_bytes for part in parts),
         rows=sum(part.report.rows for part in parts),
         tokens=sum(part.report.tokens for part in parts),
         unknown_tokens=sum(part.report.unknown_tokens for part in parts),
         quarantined=len(quarantined),
         quarantined_by_reason=count_reasons(quarantined),
+        forgotten=forgotten,
     )
 
 
-def figures(parts: Sequence[BuiltPart], source_texts: int) -> Figures:
+def figures(parts: Sequence[BuiltPart], source_texts: int, forgotten: int = 0) -> Figures:
     """What the gates judge of a snapshot made of these parts, of a source that was found to have so many texts."""
-    counts = count(parts)
+    counts = count(parts, forgotten)
     return Figures(
         source_texts=source_texts,
         part_texts=counts.texts,
@@ -75,6 +76,7 @@ def figures(parts: Sequence[BuiltPart], source_texts: int) -> Figures:
         quarantined=counts.quarantined,
         misplaced_rows=sum(part.report.misplaced_rows for part in parts),
         broken_rows=sum(part.report.broken_rows for part in parts),
+        forgotten=forgotten,
     )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Final
 
 from kizami import layout
@@ -16,6 +18,8 @@ from kizami.pointer import Pointer
 from kizami.readers import read_manifest
 from kizami.record import now, timestamp
 from kizami.stores import ObjectStore
+from kizami.suppression import read_suppression
+from kizami.traces import doc_ids_of
 from kizami.undertaking import Undertaking
 from kizami.verification import faults_of_folder
 
@@ -97,6 +101,7 @@ def publish(held: Undertaking, corpus: str, snapshot: str, *, force: bool = Fals
         held.record.note(fingerprint=manifest.fingerprint, gates=manifest.gates, date=manifest.date)
         _require_whole(held.store, manifest)
         _require_current(catalogue, manifest)
+        _require_lawful(held.store, manifest)
         require_open(manifest, force=force)
     with held.record.stage("publish"):
         pointer = held.lease.commit(pointer_to(manifest, timestamp(now())))
@@ -162,6 +167,23 @@ def _require_whole(store: ObjectStore, manifest: Manifest) -> None:
         raise DataError(f"{manifest.snapshot} is not whole, {first.key} {first.what}: {again}")
     if not manifest.gates:
         raise DataError(f"{manifest.snapshot} was made by a version of kizami that had no gates: {again}")
+
+
+def _require_lawful(store: ObjectStore, manifest: Manifest) -> None:
+    """Refuse what has a document that was taken down: a run that stopped for a while may have left it since."""
+    suppression = read_suppression(store, manifest.corpus)
+    if len(suppression) <= manifest.suppressed:
+        return
+    with tempfile.TemporaryDirectory(prefix="kizami-publish-") as folder:
+        path = Path(folder, "part.parquet")
+        for number, part in enumerate(manifest.parts):
+            store.download(layout.part_key(manifest.corpus, manifest.snapshot, number), path)
+            if any(len(suppression.among(doc_ids)) for doc_ids in doc_ids_of(path)):
+                raise DataError(
+                    f"{manifest.snapshot} has a document in {part.name} that `kizami forget` took down: make another "
+                    f"with `kizami run {manifest.corpus} --date {manifest.date} --candidate`, and forget the document "
+                    "again, which deletes this one"
+                )
 
 
 def _require_current(catalogue: Catalogue, manifest: Manifest) -> None:

@@ -6,7 +6,7 @@ pointer of a business date names the newest published revision of that date.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
@@ -116,6 +116,18 @@ class Catalogue:
             return replace(each, state=State.RETIRED) if retired else each
 
         return replace(self, publications=tuple(map(changed, self.publications)))
+
+    def with_copies(self, copies: Mapping[str, Pointer]) -> Catalogue:
+        """After the commit that puts copies, by the snapshot each was made of, in the place of what was published.
+
+        A copy keeps the state and the place in the order of its original, which is doomed.
+        """
+
+        def changed(each: Publication) -> Publication:
+            copy = copies.get(each.snapshot)
+            return replace(each, pointer=replace(copy, commit=each.pointer.commit)) if copy else each
+
+        return Catalogue(tuple(map(changed, self.publications)), tuple(sorted({*self.doomed, *copies})))
 
     def with_doomed(self, snapshots: Collection[str]) -> Catalogue:
         """Before snapshots are deleted, published at some time or never. Raises ValueError if a date shows one."""

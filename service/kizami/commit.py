@@ -6,6 +6,7 @@ compare-and-swap (:mod:`kizami.protocol`).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -67,7 +68,7 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Another date's pointer that a rollback moves."""
+    """Another date's pointer that a rollback or a take-down moves."""
 
     date: str
     pointer: Pointer | None
@@ -89,9 +90,10 @@ class Commit:
     Without it, whoever takes the lock later would bring back the pointer of a date that retention has removed since.
     """
     rollback: bool = False
-    """Whether ``latest`` may move to an earlier date by it."""
+    """Whether ``latest`` may move to an earlier date by it, and whether what it names may have been published before: a
+    rollback or a take-down."""
     moves: tuple[Move, ...] = ()
-    """What a rollback does to the pointers of other dates."""
+    """What a rollback or a take-down does to the pointers of other dates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,17 +153,30 @@ def rolled_back(head: Head, snapshot: str) -> Head:
 
     Raises ValueError for one that is not in the catalogue.
     """
-    holder, n = _next_commit(head)
     catalogue = head.catalogue.with_rolled_back(snapshot)
+    target = next(each.pointer for each in catalogue.shown().values() if each.snapshot == snapshot)
+    return _moved(head, catalogue, target)
+
+
+def taken_down(head: Head, latest: Pointer, copies: Mapping[str, Pointer]) -> Head:
+    """The holder puts copies, by the snapshot each was made of, in the place of what was published.
+
+    ``latest`` is what ``latest.json`` names now: it names that copy afterwards, or the same snapshot again.
+    """
+    return _moved(head, head.catalogue.with_copies(copies), copies.get(latest.snapshot, latest))
+
+
+def _moved(head: Head, catalogue: Catalogue, target: Pointer) -> Head:
+    """The holder makes ``latest`` name ``target``, and the dates what they show by ``catalogue``."""
+    holder, n = _next_commit(head)
     before, after = head.catalogue.shown(), catalogue.shown()
-    target = next(each.pointer for each in after.values() if each.snapshot == snapshot)
     moves = tuple(
         Move(date, replace(after[date].pointer, commit=n) if date in after else None)
         for date in sorted({*before, *after} - {target.date})
         if before.get(date) != after.get(date)
     )
     numbered = replace(target, commit=n)
-    commit = Commit(n, target.date, snapshot, holder.run, numbered, rollback=True, moves=moves)
+    commit = Commit(n, target.date, target.snapshot, holder.run, numbered, rollback=True, moves=moves)
     return Head(head.turn + 1, holder, commit, catalogue)
 
 

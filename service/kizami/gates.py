@@ -116,7 +116,7 @@ class Figures:
     source_texts: int
     """Texts that the source was found to have when it was read."""
     part_texts: int
-    """Texts that arrived in the parts."""
+    """Texts that arrived in the parts, and those forgotten."""
     rows: int
     tokens: int
     unknown_tokens: int

@@ -24,6 +24,11 @@ def head_key(corpus: str, schema: int = 1) -> str:
     return f"{corpus_prefix(corpus, schema)}head.json"
 
 
+def suppression_key(corpus: str, schema: int = 1) -> str:
+    """The documents that no run takes in any more, by a keyed hash."""
+    return f"{corpus_prefix(corpus, schema)}suppressed.json"
+
+
 def latest_key(corpus: str, schema: int = 1) -> str:
     """The pointer to the newest snapshot."""
     return f"{corpus_prefix(corpus, schema)}latest.json"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from types import TracebackType
@@ -141,6 +141,18 @@ class Lease:
             raise ValueError(f"{snapshot} is no publication")
         n = self._commit(lambda hold: protocol.roll_back(self._place, hold, snapshot))
         return replace(publication.pointer, commit=n)
+
+    def take_down(self, copies: Mapping[str, Pointer]) -> Pointer:
+        """Put copies, by the snapshot each was made of, in the place of what was published; the originals are doomed.
+
+        One commit like any other, with :meth:`commit`'s errors; what ``latest`` names now is returned. Raises
+        ValueError where nothing is published.
+        """
+        if self.predecessor is None:
+            raise ValueError("nothing is published")
+        latest = self.predecessor
+        n = self._commit(lambda hold: protocol.take_down(self._place, hold, latest, copies))
+        return replace(copies.get(latest.snapshot, latest), commit=n)
 
     def record(self, change: Callable[[Catalogue], Catalogue]) -> Catalogue:
         """Change the catalogue; the new one is returned. Raises LockLostError, UnavailableError.

@@ -52,6 +52,8 @@ class RunCounts:
     rows: int = 0
     tokens: int = 0
     quarantined: int = 0
+    forgotten: int = 0
+    """Texts of the source left out because their document is to be forgotten."""
     parts: int = 0
     parts_copied: int = 0
     """Parts in which nothing had changed: copied from the predecessor."""

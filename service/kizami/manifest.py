@@ -29,7 +29,7 @@ class PartEntry:
     sha256: str
     input_digest: str | None = None
     """What the source's records in this part add up to (``kizami.input_digests``), 64 hex digits. None in a manifest of
-    a version that did not tell it; so with the zeros below."""
+    a version that did not tell it, so with the zeros below; and where a take-down has taken documents out."""
     documents: int = 0
     texts: int = 0
     """Texts of the source: rows + quarantined."""
@@ -47,8 +47,8 @@ class Counts:
     documents: int
     """Documents with an id, those held back included."""
     texts: int
-    """Texts in the source: rows + quarantined. Null fields are no texts; a record without any text that had to be held
-    back counts as one."""
+    """Texts in the source: rows + quarantined + forgotten. Null fields are no texts; a record without any text
+    that had to be held back counts as one."""
     text_bytes: int
     """UTF-8 bytes of all sound texts."""
     rows: int
@@ -56,6 +56,8 @@ class Counts:
     unknown_tokens: int
     quarantined: int
     quarantined_by_reason: Mapping[str, int]
+    forgotten: int = 0
+    """Texts left out, or taken out since, because their document is to be forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,8 @@ class Provenance:
     analysis_version: int
     versions: Mapping[str, str]
     """Of kizami, Python, pyarrow, fugashi, Ray and the dictionary, with the user dictionary's file name and digest."""
+    rewritten_from: str | None = None
+    """The snapshot of which this one is a copy without some documents, that a take-down removed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,8 @@ class Manifest:
     created_at: str
     fingerprint: str
     input_digest: str
+    """What its source added up to, with fingerprint and configuration. Empty in a copy that a take-down made: it stands
+    for no source."""
     counts: Counts
     parts: tuple[PartEntry, ...]
     quarantine: str | None
@@ -100,6 +106,8 @@ class Manifest:
     """The snapshot that ``latest`` named when this one was begun."""
     after_commit: int = 0
     """Number of commits made by then."""
+    suppressed: int = 0
+    """Length of the suppression list that was honoured when this one was made."""
 
     @property
     def bounds(self) -> Bounds:

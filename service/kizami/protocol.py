@@ -6,7 +6,7 @@ pure functions of :mod:`kizami.commit`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -31,6 +31,7 @@ from kizami.commit import (
     settled,
     standing,
     taken,
+    taken_down,
 )
 from kizami.conversation import Create, Get, ListKeys, Operation, Remove, Replace, Steps, Wait
 from kizami.errors import CommitStateUnknownError, KizamiError, LockHeldError, LockLostError, UnavailableError
@@ -153,6 +154,15 @@ def roll_back(place: Place, hold: Hold, snapshot: str) -> Steps[Hold]:
     As :func:`publish` in everything else. Raises ValueError for a snapshot that is not in the catalogue.
     """
     return (yield from _commit(place, hold, snapshot, lambda head: rolled_back(head, snapshot)))
+
+
+def take_down(place: Place, hold: Hold, latest: Pointer, copies: Mapping[str, Pointer]) -> Steps[Hold]:
+    """Make the commit that puts copies, by the snapshot each was made of, in the place of what was published.
+
+    As :func:`publish` in everything else.
+    """
+    snapshot = copies.get(latest.snapshot, latest).snapshot
+    return (yield from _commit(place, hold, snapshot, lambda head: taken_down(head, latest, copies)))
 
 
 def _commit(place: Place, hold: Hold, snapshot: str, make: Callable[[Head], Head]) -> Steps[Hold]:

@@ -12,4 +12,5 @@ def joined_bytes(strings: pa.StringArray) -> memoryview:
     if values is None or not len(strings):
         return memoryview(b"")
     ends = np.frombuffer(offsets, np.int32)[strings.offset :]
-    return memoryview(values)[ends[0] : ends[len(strings)]]
+    # Arrow's buffers are of signed bytes, which never equal those of a ``bytes`` beyond ASCII.
+    return memoryview(values).cast("B")[ends[0] : ends[len(strings)]]

@@ -1,10 +1,11 @@
-"""The verbs that look after what is in the store: ``publish``, ``verify``, ``rollback``, ``gc``."""
+"""The verbs that look after what is in the store: ``publish``, ``verify``, ``rollback``, ``gc``, ``forget``."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import Final
 
 from kizami.candidates import Publishing, publish
@@ -14,10 +15,12 @@ from kizami.cli import Answer, Verb, add_corpus
 from kizami.config import Config, load_config
 from kizami.ledger import RunEntry, State
 from kizami.record import new_id, now, timestamp
+from kizami.renewal import read_ids
 from kizami.retention import Terms
 from kizami.rollback import Rollback, roll_back
 from kizami.signals import Interruption
-from kizami.stores import ObjectStore, open_store, require_folder
+from kizami.stores import ObjectStore, Versioning, open_store, require_folder
+from kizami.takedown import TakeDown, checked_ids, take_down
 from kizami.undertaking import undertaking
 from kizami.verification import Verification, verify
 
@@ -169,6 +172,56 @@ def _add_gc_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="say what would be deleted, and delete nothing")
 
 
+def _forget(parsed: argparse.Namespace) -> Answer:
+    config, store = _opened(parsed)
+    ids = checked_ids(read_ids(parsed.ids_file) if parsed.ids_file else parsed.id)
+    interruption = Interruption()
+    entry = _entry(parsed.corpus, "forget", config)
+    with interruption.watching(), undertaking(store, config.lock, entry, say=_say, sleep=interruption.sleep) as held:
+        interruption.check()
+        done = take_down(held, parsed.corpus, ids, may_go_on=interruption.check, on_object=_show_objects)
+        text = _forget_text(done, parsed.corpus)
+        held.record.note(snapshot=done.pointer.snapshot if done.pointer else None, outcome=text.splitlines()[0])
+        held.record.end(State.DONE)
+    return Answer(text, {"run": asdict(held.record.entry), **asdict(done)})
+
+
+def _show_objects(done: int, total: int) -> None:
+    if sys.stderr.isatty():
+        end = "\n" if done == total else ""
+        print(f"\rsearched {done:,} of {total:,} objects", end=end, file=sys.stderr, flush=True)
+
+
+def _forget_text(done: TakeDown, corpus: str) -> str:
+    documents = f"{done.documents:,} document{'' if done.documents == 1 else 's'}"
+    found = "in no snapshot" if not done.found else f"found {done.found:,}"
+    first = (
+        f"{documents} of {corpus} forgotten ({found}); snapshots: {len(done.copies):,} published anew, "
+        f"{len(done.deleted):,} unpublished deleted; objects: {done.objects:,} deleted, {done.searched:,} searched, "
+        "no trace left"
+    )
+    lines = [first, *(f"{original} is {copy} now" for original, copy in done.copies.items())]
+    if remedy := _VERSIONING_REMEDIES.get(done.versioning):
+        lines.append(f"versioning of the bucket: {done.versioning}; {remedy}")
+    return "\n".join(lines)
+
+
+_VERSIONING_REMEDIES: Final = {
+    Versioning.ENABLED: "what was deleted is still there as older versions: delete those (aws s3api "
+    "list-object-versions, delete-object), or let a lifecycle rule expire noncurrent versions",
+    Versioning.SUSPENDED: "what was deleted may still be there as older versions, from when it was enabled: delete "
+    "those (aws s3api list-object-versions, delete-object), or let a lifecycle rule expire noncurrent versions",
+    Versioning.UNKNOWN: "the store does not tell: if it keeps older versions or backups, delete them there",
+}
+
+
+def _add_forget_arguments(parser: argparse.ArgumentParser) -> None:
+    add_corpus(parser)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--id", nargs="+", action="extend", metavar="ID", help="the documents with these ids")
+    what.add_argument("--ids-file", type=Path, metavar="F", help="the documents with the ids in a file, one a line")
+
+
 def _entry(corpus: str, verb: str, config: Config) -> RunEntry:
     started = now()
     return RunEntry(
@@ -192,4 +245,5 @@ UPKEEP_VERBS: Final = (
         _rollback,
     ),
     Verb("gc", "delete what is past its retention, and what dead runs left", _add_gc_arguments, _gc),
+    Verb("forget", "take documents down, from every snapshot and for good", _add_forget_arguments, _forget),
 )

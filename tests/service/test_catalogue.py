@@ -62,6 +62,23 @@ def test_a_rollback_leaves_nothing_newer(
     assert shown(catalogue(*published).with_rolled_back(target)) == expected
 
 
+def test_copies_take_the_places_of_their_originals() -> None:
+    """With their states and their order, which rollbacks go by; the originals are doomed."""
+    made = catalogue(*WEEK).with_rolled_back("b2")
+    copies = {name: pointer(f"{name}-copy", date=f"2026-11-{day}") for name, day in WEEK if name != "a"}
+    after = made.with_copies(copies)
+    assert shown(after) == {"21": "a", "22": "b2-copy"}
+    assert states(after) == {
+        "a": State.PUBLISHED,
+        "b-copy": State.PUBLISHED,
+        "b2-copy": State.PUBLISHED,
+        "c-copy": State.WITHDRAWN,
+    }
+    assert [each.pointer.commit for each in after.publications] == [1, 2, 3, 4]
+    assert after.doomed == ("b", "b2", "c")
+    assert shown(after.with_rolled_back("b-copy")) == {"21": "a", "22": "b-copy"}
+
+
 def test_a_second_rollback_goes_on_from_the_first() -> None:
     """Further back, forward again to one that was withdrawn; the others stay withdrawn until they are named."""
     made = catalogue(*WEEK).with_rolled_back("b2")

@@ -33,8 +33,11 @@ PLANS = (
     ("beat", "beat", "release"),
     ("roll back", "release"),
     ("beat", "roll back", "beat", "release"),
+    ("take down", "release"),
+    ("beat", "take down", "beat", "release"),
 )
-PUBLISHING, ROLLING_BACK = PLANS[0], PLANS[4]
+PUBLISHING, ROLLING_BACK, TAKING_DOWN = PLANS[0], PLANS[4], PLANS[6]
+COMMITTING = {"publish", "roll back", "take down"}
 INDICES = st.integers(0, ACTORS - 1)
 CHOICES = st.integers(0, 5)
 
@@ -47,7 +50,7 @@ class Actor:
     holder: Holder
     pointer: Pointer
     choice: int
-    """Which of the publications it finds it would roll back to."""
+    """Which of the publications it finds it would roll back to, or put copies in the place of."""
     plan: list[str]
     """What to do with the lock once taken: beats, a commit, the release; a crash is not planned."""
     stage: str = "take"
@@ -55,6 +58,8 @@ class Actor:
     operation: Operation | None = None
     hold: Hold | None = None
     commit: Commit | None = None
+    latest: Pointer | None = None
+    """What ``latest`` named when it took the lock."""
     belief: str = "nothing"
     """``published``, ``not published``, ``unknown`` or ``nothing`` yet."""
     ended: bool = False
@@ -81,6 +86,8 @@ class Machine(RuleBasedStateMachine):
         self.past: list[Actor] = []
         self.late: list[Operation] = []
         self.runs = 0
+        self.copies: dict[str, dict[str, Pointer]] = {}
+        """By run, what its take-down puts in the place of which snapshot."""
 
     @initialize(dates=st.lists(st.sampled_from(DATES), min_size=ACTORS, max_size=ACTORS))
     def begin(self, dates: list[str]) -> None:
@@ -124,6 +131,7 @@ class Machine(RuleBasedStateMachine):
                 self.survey(actor)
             case "survey":
                 assert not result.unknown
+                actor.latest = result.latest
                 actor.stage = "tidy"
                 self.advance(actor, protocol.tidy(result.strays))
             case "tidy":
@@ -131,7 +139,7 @@ class Machine(RuleBasedStateMachine):
             case "beat":
                 actor.hold = result
                 self.go_on(actor)
-            case "publish" | "roll back":
+            case "publish" | "roll back" | "take down":
                 actor.belief = "published"
                 if not actor.holder.is_same(result.head.holder):
                     actor.ended = True
@@ -172,12 +180,24 @@ class Machine(RuleBasedStateMachine):
                     return
                 target = found[actor.choice % len(found)].snapshot
                 self.advance(actor, protocol.roll_back(PLACE, hold, target))
+            case "take down":
+                found = hold.head.catalogue.publications
+                if actor.latest is None or not found:
+                    self.go_on(actor)
+                    return
+                copies = {
+                    each.snapshot: replace(each.pointer, snapshot=f"{each.snapshot}-{actor.run}")
+                    for index, each in enumerate(reversed(found))
+                    if actor.choice >> index & 1 or index == actor.choice
+                } or {found[-1].snapshot: replace(found[-1].pointer, snapshot=f"{found[-1].snapshot}-{actor.run}")}
+                self.copies[actor.run] = copies
+                self.advance(actor, protocol.take_down(PLACE, hold, actor.latest, copies))
             case "release":
                 self.advance(actor, protocol.release(PLACE, hold))
 
     def failed(self, actor: Actor, error: Exception) -> None:
         assert isinstance(error, KizamiError), error
-        if actor.stage in {"publish", "roll back"}:
+        if actor.stage in COMMITTING:
             actor.belief = "unknown" if isinstance(error, CommitStateUnknownError) else "not published"
         if actor.stage == "beat" and not isinstance(error, LockLostError):
             self.go_on(actor)  # tolerated: the next request finds out
@@ -277,7 +297,7 @@ class Machine(RuleBasedStateMachine):
     @rule(
         date=st.sampled_from(DATES),
         count=st.sampled_from([3, 5, 30, 30]),
-        plan=st.sampled_from([PUBLISHING, PUBLISHING, ROLLING_BACK]),
+        plan=st.sampled_from([PUBLISHING, PUBLISHING, ROLLING_BACK, TAKING_DOWN]),
         choice=CHOICES,
     )
     def overtake(self, date: str, count: int, plan: tuple[str, ...], choice: int) -> None:
@@ -289,7 +309,11 @@ class Machine(RuleBasedStateMachine):
         index=INDICES,
         outcome=st.sampled_from(["done", "never", "late", "answer lost", "twice"]),
         rivals=st.lists(
-            st.tuples(st.sampled_from(DATES), st.sampled_from([2, 30]), st.sampled_from([PUBLISHING, ROLLING_BACK])),
+            st.tuples(
+                st.sampled_from(DATES),
+                st.sampled_from([2, 30]),
+                st.sampled_from([PUBLISHING, ROLLING_BACK, TAKING_DOWN]),
+            ),
             max_size=2,
         ),
     )
@@ -297,7 +321,7 @@ class Machine(RuleBasedStateMachine):
         """A run's commit is answered well or badly, and before it can find out, others have come and gone."""
         actor = self.waiting[index % len(self.waiting)]
         for _ in range(30):
-            if actor.operation is None or actor.stage in {"publish", "roll back"}:
+            if actor.operation is None or actor.stage in COMMITTING:
                 break
             self.answer(actor, "done")
         if actor.operation is None:
@@ -392,6 +416,19 @@ class Machine(RuleBasedStateMachine):
                 first[commit.snapshot] = dates[commit.date] = commit.pointer
                 alive.append(commit.snapshot)
                 latest = commit.pointer if latest is None or latest.date <= commit.date else latest
+                continue
+            if commit.run in self.copies:
+                assert latest is not None
+                copies = self.copies[commit.run]
+                before = _newest(alive, first)
+                first = {copies[each].snapshot if each in copies else each: first[each] for each in first}
+                first = {each: replace(made, snapshot=each) for each, made in first.items()}
+                alive = [copies[each].snapshot if each in copies else each for each in alive]
+                after = _newest(alive, first)
+                latest = replace(copies.get(latest.snapshot, latest), commit=commit.n)
+                for date, each in after.items():
+                    if before[date] != each or date == latest.date:
+                        dates[date] = replace(first[each], commit=commit.n)
                 continue
             target = first[commit.snapshot]
             before = _newest(alive, first)

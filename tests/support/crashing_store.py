@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from kizami.stores import ObjectInfo, ObjectStore, StoredObject
+from kizami.stores import ObjectInfo, ObjectStore, StoredObject, Versioning
 
 Answer = TypeVar("Answer")
 
@@ -62,6 +62,9 @@ class CrashingStore:
 
     def remove(self, key: str, etag: str) -> None:
         self._ask(lambda: self._store.remove(key, etag))
+
+    def versioning(self) -> Versioning:
+        return self._ask(self._store.versioning)
 
     def _ask(self, request: Callable[[], Answer]) -> Answer:
         number, self.requests = self.requests, self.requests + 1

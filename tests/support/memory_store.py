@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from kizami.stores.base import ConditionFailedError, ObjectInfo, ObjectMissingError, StoredObject
+from kizami.stores.base import ConditionFailedError, ObjectInfo, ObjectMissingError, StoredObject, Versioning
 from kizami.stores.keys import checked_key
 
 
@@ -79,6 +79,9 @@ class MemoryStore:
             if key not in self.objects or _etag(self.objects[key][0]) != etag:
                 raise ConditionFailedError(key)
             del self.objects[key]
+
+    def versioning(self) -> Versioning:
+        return Versioning.OFF
 
     def _write(self, key: str, body: bytes) -> str:
         self.objects[checked_key(key)] = (body, self._clock())

@@ -85,7 +85,11 @@ def texts_of(documents: Sequence[Document]) -> pa.Table:
 
 def publish_snapshot(store_url: str, recipe: Recipe) -> Manifest:
     """Analyse and publish under the lock, as a run does. The same recipe gives the same bytes in every store."""
-    store = open_store(store_url)
+    return publish_in(open_store(store_url), recipe)
+
+
+def publish_in(store: ObjectStore, recipe: Recipe) -> Manifest:
+    """The same, in a store at hand."""
     holder = Holder(
         run="20261123T000000Z-run", verb="run", corpus=recipe.corpus, date=recipe.date, host="here", pid=1, taken_at=""
     )

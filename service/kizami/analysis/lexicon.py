@@ -239,9 +239,11 @@ def _without(values: pa.StringArray, none: str) -> pa.StringArray:
 def _with_rest(line: bytes) -> bytes:
     """A line of exactly ``_WIDTH`` features and an empty one."""
     features = line.split(b",", _WIDTH)[:_WIDTH]
-    if b'"' in line:
+    kept = b",".join(features)
+    if b'"' in kept:  # not in most lines with quotes: it is the accents, further on, that hold commas
         features = [_quoted(feature) for feature in next(csv.reader([line.decode()]))[:_WIDTH]]
-    return b",".join(features) + b"," * (_WIDTH + 1 - len(features))
+        kept = b",".join(features)
+    return kept + b"," * (_WIDTH + 1 - len(features))
 
 
 def _quoted(feature: str) -> bytes:

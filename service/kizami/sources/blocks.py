@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -53,6 +53,19 @@ class Block:
     def documents(self) -> int:
         """Records read: documents sound or not, and records that cannot be parsed."""
         return len(self.doc_ids)
+
+    def without(self, doc_ids: pa.StringArray) -> Block:
+        """The block without the records of these documents."""
+        kept = pc.invert(pc.is_in(self.doc_ids, doc_ids))
+        chosen = kept.to_numpy(zero_copy_only=False)
+        return replace(
+            self,
+            texts=self.texts.filter(pc.invert(pc.is_in(self.texts["doc_id"], doc_ids))),
+            doc_ids=self.doc_ids.filter(kept),
+            text_counts=self.text_counts[chosen],
+            text_bytes=self.text_bytes[chosen],
+            digests=self.digests[chosen],
+        )
 
 
 @dataclass(frozen=True, slots=True)

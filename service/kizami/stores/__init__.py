@@ -12,6 +12,7 @@ from kizami.stores.base import (
     ObjectStore,
     OutcomeUnknownError,
     StoredObject,
+    Versioning,
 )
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "ObjectStore",
     "OutcomeUnknownError",
     "StoredObject",
+    "Versioning",
     "open_store",
     "require_folder",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
@@ -52,6 +53,18 @@ class ObjectInfo:
     """As that of a StoredObject; two lines of different moments are equal all the same."""
 
 
+class Versioning(StrEnum):
+    """Whether a store keeps what was overwritten or deleted."""
+
+    OFF = "off"
+    """It does not, and never did."""
+    ENABLED = "enabled"
+    SUSPENDED = "suspended"
+    """Not any more; what it kept before is still there."""
+    UNKNOWN = "unknown"
+    """The store does not tell, or not to these credentials."""
+
+
 class ObjectStore(Protocol):
     """A bucket's prefix or a folder. Keys are relative to it, with ``/`` between segments.
 
@@ -93,3 +106,6 @@ class ObjectStore(Protocol):
 
     def remove(self, key: str, etag: str) -> None:
         """Remove the version ``etag`` of an object. Raises ConditionFailedError, also where none is."""
+
+    def versioning(self) -> Versioning:
+        """Whether what was overwritten or deleted is still there for those who may read old versions."""

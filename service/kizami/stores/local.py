@@ -24,6 +24,7 @@ from kizami.stores.base import (
     ObjectInfo,
     ObjectMissingError,
     StoredObject,
+    Versioning,
 )
 from kizami.stores.durable import etag_of, etag_of_file, flush, new_file, settle_folder, sweep
 from kizami.stores.keys import TEMPORARY, checked_key
@@ -170,6 +171,10 @@ class LocalStore:
             if etag_of(found) != etag:
                 raise ConditionFailedError(key)
             self._unlink(path)
+
+    def versioning(self) -> Versioning:
+        """A folder keeps nothing; of the file system's own snapshots and backups it knows nothing."""
+        return Versioning.OFF
 
     def _unlink(self, path: Path) -> None:
         """Remove a file, and the folders that become empty by it. Only under the lock."""

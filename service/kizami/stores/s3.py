@@ -28,6 +28,7 @@ from kizami.stores.base import (
     ObjectInfo,
     ObjectMissingError,
     StoredObject,
+    Versioning,
 )
 from kizami.stores.keys import checked_key
 from kizami.stores.s3_errors import S3_ERRORS, explanation, is_conflict
@@ -188,6 +189,14 @@ class S3Store:
             self._write_on_condition(key, write)
         except ObjectMissingError:
             raise ConditionFailedError(key) from None
+
+    def versioning(self) -> Versioning:
+        """What the bucket says; UNKNOWN where the server has no such thing or the credentials may not ask."""
+        try:
+            status = self._client().get_bucket_versioning(Bucket=self._bucket).get("Status")
+        except S3_ERRORS:
+            return Versioning.UNKNOWN
+        return {"Enabled": Versioning.ENABLED, "Suspended": Versioning.SUSPENDED}.get(status or "", Versioning.OFF)
 
     def _age(self, answer: ResponseMetadataTypeDef, written: datetime) -> float:
         date = answer["HTTPHeaders"].get("date")

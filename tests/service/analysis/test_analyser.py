@@ -209,3 +209,14 @@ def test_the_fingerprint_tells_normalisations_and_dictionaries_apart(
     (folder / "unk.dic").write_bytes((dictionary.folder / "unk.dic").read_bytes() + b"\0")
     changed = type(dictionary)(folder, "changed")
     assert fingerprint(changed, Normalisation.UNIDIC) != fingerprint(dictionary, Normalisation.UNIDIC)
+
+
+def test_whole_sentences_are_not_looked_through_for_faults(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sentences that the tokens rebuild, be they ASCII or not, are found whole at once, not one by one."""
+
+    def unexpected(*_: object) -> None:
+        raise AssertionError("looked for faults one by one")
+
+    monkeypatch.setattr("kizami.analysis.analyser._faults", unexpected)
+    analysis = bundled_analyser().analyse([*HARD_TEXTS, "cooking time 5 min"])
+    assert analysis.failures == {}
