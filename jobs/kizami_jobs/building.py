@@ -24,13 +24,14 @@ from kizami.analysis.watchdog import AnalyserFaultError
 from kizami.config import CorpusConfig
 from kizami.errors import UnavailableError
 from kizami.input_digests import no_digests, to_hex
-from kizami.part_builder import PartJob
+from kizami.part_builder import BuiltPart, PartJob
 from kizami.parts import Bounds
 from kizami.predecessor import PlannedPart
 from kizami.renewal import NOTHING, Renewal
 from kizami.stores import ObjectStore
 from kizami_jobs.progress import Progress
-from kizami_jobs.tasks import ProgressBoard, SharedStore, WorkerReport, make_part, split_blocks
+from kizami_jobs.tasks import ProgressBoard, SharedStore, WorkerReport, derive_versions, make_part, split_blocks
+from kizami_schemas.versions import SchemaVersion
 
 _POLL_SECONDS: Final = 0.5
 _BLOCKS_AT_ONCE: Final = 8
@@ -66,6 +67,7 @@ def part_jobs(
     *,
     fingerprint: str,
     renewal: Renewal = NOTHING,
+    versions: tuple[SchemaVersion, ...] = (),
 ) -> list[PartJob]:
     """One job for each part that has to be made, in the order of the bounds."""
     return [
@@ -80,6 +82,7 @@ def part_jobs(
             fingerprint=fingerprint,
             previous=part.previous,
             renewal=renewal.within(part.lower, part.upper),
+            versions=versions,
         )
         for part in parts
         if not part.copied
@@ -138,6 +141,33 @@ def build_parts(
             ray.cancel(task, force=True)
     total = sum(ray.get(digests), start=no_digests(len(bounds)))
     return sorted(built, key=lambda report: report.part.number), to_hex(total)
+
+
+def derive_parts(
+    parts: Sequence[BuiltPart],
+    corpus: str,
+    run: str,
+    versions: tuple[SchemaVersion, ...],
+    shared: SharedStore,
+    *,
+    check: Callable[[], None],
+) -> list[BuiltPart]:
+    """Derive what copied parts lack of some versions of the schema; the parts, in the order given.
+
+    ``check`` is as that of ``build_parts``.
+    """
+    tasks = [derive_versions.remote(corpus, run, part, versions, shared) for part in parts]
+    pending = list(tasks)
+    try:
+        while pending:
+            done, pending = ray.wait(pending, num_returns=len(pending), timeout=_POLL_SECONDS)
+            ray.get(done)  # an error ends it at once
+            check()
+    finally:
+        for task in pending:
+            ray.cancel(task, force=True)
+    made: list[BuiltPart] = ray.get(tasks)
+    return made
 
 
 def _outcome(task: Any, attempt: _Attempt) -> WorkerReport | _Attempt:

@@ -27,12 +27,13 @@ from kizami.analysis.watchdog import WatchedAnalyser
 from kizami.config import MAX_DOCUMENT_BYTES, CorpusConfig
 from kizami.errors import ConfigurationError, UnavailableError
 from kizami.input_digests import Limbs, add_up, no_digests
-from kizami.part_builder import BuiltPart, PartJob, build_part
+from kizami.part_builder import BuiltPart, PartJob, build_part, derive_copied
 from kizami.parts import Bounds, part_numbers, split
 from kizami.sources import Block, SourceFile, read_texts
 from kizami.stores import ObjectMissingError, ObjectStore, open_store
 from kizami.suppression import Suppression
 from kizami_jobs.memory import private_bytes, release_memory
+from kizami_schemas.versions import SchemaVersion
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +196,16 @@ def make_part(  # noqa: PLR0917  # Ray types only functions of positional parame
     with _analyser(dictionary, corpus, guarded=guarded) as analyser:
         part = build_part(job, slices, analyser, store, progress)
     return WorkerReport(part, socket.gethostname(), os.getpid(), peak, time.monotonic() - started)
+
+
+# Deriving is deterministic and gives no text to MeCab: Ray may try it again by itself.
+@ray.remote(num_cpus=1, max_retries=3)
+def derive_versions(
+    corpus: str, run: str, part: BuiltPart, versions: tuple[SchemaVersion, ...], shared: SharedStore
+) -> BuiltPart:
+    """Derive from a part of the predecessor what it lacks of some versions, and put that in staging."""
+    release_memory()
+    return derive_copied(shared.open(), corpus, part, versions, run=run)
 
 
 @contextmanager

@@ -271,10 +271,10 @@ def file_sha256(path: Path) -> str:
 
 
 def derive_part(analysed: Path, path: Path, version: SchemaVersion, *, run: str) -> None:
-    """Write what a finished part holds in another version of the schema; one row group at a time is in memory.
+    """Write what a finished part of version 1 holds in another version; one row group at a time is in memory.
 
-    ``analysed`` is of a version that keeps the analysis. The same part gives the same file but for the ``run`` in its
-    metadata. Raises DataError where the version makes other rows of it than it promises.
+    The same part gives the same file but for the ``run`` in its metadata. Raises DataError where the version makes
+    other rows of it than it promises.
     """
     read_dictionary = [f"{name}.list.element" for name in STRING_COLUMNS]
     with pq.ParquetFile(analysed, read_dictionary=read_dictionary) as file:

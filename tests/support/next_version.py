@@ -1,0 +1,41 @@
+"""A version 2 of the schema made for the tests: one more column. And how a process comes to know it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from kizami_schemas import v1
+from kizami_schemas.versions import ENTRY_POINTS, SchemaVersion
+
+READING: Final = pa.field("reading", pa.list_(pa.string()), metadata={"doc": "l_form; the surface where it is null"})
+
+
+def derive(rows: pa.Table) -> pa.Table:
+    """The rows with their readings."""
+    columns = [rows[name].combine_chunks() for name in ("surface", "l_form")]
+    surface, l_form = (column.cast(pa.list_(pa.string())) for column in columns)
+    readings = pc.coalesce(l_form.flatten(), surface.flatten())
+    return rows.append_column(READING, pa.ListArray.from_arrays(_offsets(surface), readings))
+
+
+def _offsets(lists: pa.ListArray) -> pa.Array:
+    return pc.subtract(lists.offsets, lists.offsets[0])
+
+
+V2: Final = SchemaVersion(2, 0, pa.schema([*v1.SCHEMA, READING]), derive)
+
+
+def install(folder: Path, patch: pytest.MonkeyPatch, point: str = "support.next_version:V2") -> None:
+    """Let this process, and those it starts, find version 2 as that of an installed package."""
+    info = folder / "kizami_next-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: kizami-next\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[{ENTRY_POINTS}]\n2 = {point}\n")
+    patch.syspath_prepend(folder)
+    patch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
