@@ -38,4 +38,5 @@ def install(folder: Path, patch: pytest.MonkeyPatch, point: str = "support.next_
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: kizami-next\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(f"[{ENTRY_POINTS}]\n2 = {point}\n")
     patch.syspath_prepend(folder)
-    patch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+    for each in (Path(__file__).parent.parent, folder):
+        patch.setenv("PYTHONPATH", str(each), prepend=os.pathsep)
