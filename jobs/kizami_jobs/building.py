@@ -31,7 +31,6 @@ from kizami.renewal import NOTHING, Renewal
 from kizami.stores import ObjectStore
 from kizami_jobs.progress import Progress
 from kizami_jobs.tasks import ProgressBoard, SharedStore, WorkerReport, derive_versions, make_part, split_blocks
-from kizami_schemas.versions import SchemaVersion
 
 _POLL_SECONDS: Final = 0.5
 _BLOCKS_AT_ONCE: Final = 8
@@ -67,7 +66,6 @@ def part_jobs(
     *,
     fingerprint: str,
     renewal: Renewal = NOTHING,
-    versions: tuple[SchemaVersion, ...] = (),
 ) -> list[PartJob]:
     """One job for each part that has to be made, in the order of the bounds."""
     return [
@@ -82,7 +80,6 @@ def part_jobs(
             fingerprint=fingerprint,
             previous=part.previous,
             renewal=renewal.within(part.lower, part.upper),
-            versions=versions,
         )
         for part in parts
         if not part.copied
@@ -97,15 +94,17 @@ def build_parts(
     shared: SharedStore,
     *,
     user: UserDictionary | None,
+    versions: tuple[str, ...] = (),
     progress: Progress,
     check: Callable[[], None],
     on_loss: Callable[[int, str], None] = lambda _part, _what: None,
 ) -> tuple[list[WorkerReport], list[str]]:
     """Build the parts of the jobs; their reports, in the order of the jobs, and the input digests of all parts.
 
-    ``blocks`` are references to Blocks and are used up, so that Ray can free each as soon as it is cut. ``check`` is
-    called now and then and may raise to end it; whatever ends it, no task goes on. ``on_loss`` is told of each attempt
-    that did not finish its part: the part's number, and what became of the attempt.
+    ``versions`` are the names of those of the schema to derive from each part. ``blocks`` are references to Blocks and
+    are used up, so that Ray can free each as soon as it is cut. ``check`` is called now and then and may raise to end
+    it; whatever ends it, no task goes on. ``on_loss`` is told of each attempt that did not finish its part: the part's
+    number, and what became of the attempt.
     """
     board: Any = ProgressBoard.remote()  # type: ignore[attr-defined]  # Ray adds it to the class
 
@@ -113,7 +112,7 @@ def build_parts(
 
     def submit(attempt: _Attempt) -> Any:
         guarded = bool(attempt.failed)
-        return make_part.remote(attempt.job, corpus, shared, board, guarded, words, *attempt.slices)
+        return make_part.remote(attempt.job, corpus, shared, board, guarded, words, versions, *attempt.slices)
 
     slices, digests = shuffle(blocks, bounds, tuple(job.number for job in jobs))
     attempts = [_Attempt(job, own) for job, own in zip(jobs, slices, strict=True)]
@@ -147,12 +146,12 @@ def derive_parts(
     parts: Sequence[BuiltPart],
     corpus: str,
     run: str,
-    versions: tuple[SchemaVersion, ...],
+    versions: tuple[str, ...],
     shared: SharedStore,
     *,
     check: Callable[[], None],
 ) -> list[BuiltPart]:
-    """Derive what copied parts lack of some versions of the schema; the parts, in the order given.
+    """Derive what copied parts lack of versions of the schema, given by name; the parts, in the order given.
 
     ``check`` is as that of ``build_parts``.
     """

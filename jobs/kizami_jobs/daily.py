@@ -250,15 +250,7 @@ class _Run:
         entry, renewal = self.record.entry, self.request.renewal
         bounds = corpus.bounds(predecessor.manifest.bounds if predecessor else None, self.corpus.part_bytes)
         planned = plan_parts(bounds, predecessor, corpus.digests, renewal)
-        jobs = part_jobs(
-            self.corpus,
-            entry.run,
-            files,
-            planned,
-            fingerprint=entry.fingerprint or "",
-            renewal=renewal,
-            versions=self.versions,
-        )
+        jobs = part_jobs(self.corpus, entry.run, files, planned, fingerprint=entry.fingerprint or "", renewal=renewal)
         copied = [(part.number, part.copied) for part in planned if part.copied]
         parts = [copied_part(number, previous) for number, previous in copied]
         digests = {number: previous.entry.input_digest or "" for number, previous in copied}
@@ -274,6 +266,7 @@ class _Run:
                     self.corpus,
                     shared,
                     user=self.user,
+                    versions=self._names,
                     progress=self.progress,
                     check=self._may_go_on,
                     on_loss=self._note_loss,
@@ -285,6 +278,10 @@ class _Run:
         self._count(parts, built)
         return parts, [digests[part.number] for part in parts]
 
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return tuple(each.name for each in self.versions)
+
     def _derived(self, parts: Sequence[BuiltPart]) -> list[BuiltPart]:
         """The parts, each with what it is in the other versions of the schema: those that are copied lack it where the
         predecessor does."""
@@ -294,7 +291,7 @@ class _Run:
             self.progress.say(f"parts to be derived from unchanged ones: {len(lacking):,}")
             run = self.record.entry.run
             with probed(self.store, self.corpus.name, run) as shared:
-                lacking = derive_parts(lacking, self.corpus.name, run, self.versions, shared, check=self._may_go_on)
+                lacking = derive_parts(lacking, self.corpus.name, run, self._names, shared, check=self._may_go_on)
         return [*whole, *lacking]
 
     def _count(self, parts: Sequence[BuiltPart], built: Sequence[WorkerReport]) -> None:

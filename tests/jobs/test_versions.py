@@ -17,6 +17,7 @@ import pytest
 
 import kizami
 from kizami import layout
+from kizami.errors import UnavailableError
 from kizami.ledger import State
 from kizami.readers import find_pointer
 from kizami.renewal import EVERYTHING
@@ -295,6 +296,22 @@ def test_an_unknown_version_is_an_error_of_the_configuration(
     assert not Path(local.store).exists()
 
 
+def test_workers_must_have_the_version_of_the_driver(
+    local: Kitchen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host with another minor version ends the run with 69, naming both; nothing is published."""
+    local.overlap(False)
+    local.cook(20, YESTERDAY)
+    local.overlap(True)
+    install(tmp_path / "newer", monkeypatch, "support.next_version:NEWER")
+    for count, day in ((20, YESTERDAY), (21, TODAY)):
+        with pytest.raises(
+            UnavailableError, match=r"host .* has 2\.0 where the driver has schema version 2\.1: install"
+        ):
+            local.cook(count, day)
+    assert find_pointer(open_store(local.store), "recipes", schema=2) is None
+
+
 def test_forgotten_documents_leave_both(kitchen: Kitchen, capsys: pytest.CaptureFixture[str]) -> None:
     """Also the second's snapshots from an overlap that has ended; the next run takes up what is left of either."""
     kitchen.cook(40, YESTERDAY)
@@ -340,7 +357,7 @@ def test_a_run_killed_between_pointers_is_finished_by_the_next(
     kitchen.cook(20, YESTERDAY)
     write_jsonl(tmp_path / "source" / "recipes.jsonl", recipes(22))
     rule = faulty_s3.proxy.hold("PUT", key, times=None)
-    arguments = ["run", "recipes", "--date", TODAY, "--as-of-now", "--config", kitchen.path, "--json"]
+    arguments: list[str | Path] = ["run", "recipes", "--date", TODAY, "--as-of-now", "--config", kitchen.path, "--json"]
     with KizamiProcess(arguments, tmp_path) as process:
         rule.await_reached(90)
         process.kill()
@@ -376,7 +393,7 @@ def test_a_run_killed_while_it_assembles_leaves_readers_on_yesterdays(
     kitchen.path.write_text(f'{kitchen.path.read_text("utf-8")}\n[lock]\nbeat = "1s"\nexpiry = "4s"\n', "utf-8")
     write_jsonl(tmp_path / "source" / "recipes.jsonl", recipes(22))
     rule = faulty_s3.proxy.hold("PUT", hold, times=None)
-    arguments = ["run", "recipes", "--date", TODAY, "--as-of-now", "--config", kitchen.path, "--json"]
+    arguments: list[str | Path] = ["run", "recipes", "--date", TODAY, "--as-of-now", "--config", kitchen.path, "--json"]
     with KizamiProcess(arguments, tmp_path) as process:
         rule.await_reached(90)
         process.kill()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -29,14 +30,20 @@ def _offsets(lists: pa.ListArray) -> pa.Array:
 
 
 V2: Final = SchemaVersion(2, 0, pa.schema([*v1.SCHEMA, READING]), derive)
+NEWER: Final = replace(V2, minor=1)
 
 
-def install(folder: Path, patch: pytest.MonkeyPatch, point: str = "support.next_version:V2") -> None:
-    """Let this process, and those it starts, find version 2 as that of an installed package."""
+def search_path(folder: Path, point: str = "support.next_version:V2") -> list[str]:
+    """Write version 2 to a folder as an installed package; what a process must have on its path to find it there."""
     info = folder / "kizami_next-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: kizami-next\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(f"[{ENTRY_POINTS}]\n2 = {point}\n")
-    patch.syspath_prepend(folder)
-    for each in (Path(__file__).parent.parent, folder):
-        patch.setenv("PYTHONPATH", str(each), prepend=os.pathsep)
+    return [str(folder), str(Path(__file__).parent.parent)]
+
+
+def install(folder: Path, patch: pytest.MonkeyPatch, point: str = "support.next_version:V2") -> None:
+    """Let this process find version 2, and those that it starts."""
+    for each in search_path(folder, point):
+        patch.syspath_prepend(each)
+        patch.setenv("PYTHONPATH", each, prepend=os.pathsep)
