@@ -83,6 +83,7 @@ class Edition:
     latest: Pointer | None
     """What its ``latest.json`` names from now on; None: it has none any more."""
     moves: tuple[Move, ...]
+    """What becomes of its dates' pointers, that of the commit's own date included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,7 @@ class Commit:
     moves: tuple[Move, ...] = ()
     """What a rollback or a take-down does to the pointers of other dates."""
     editions: tuple[Edition, ...] = ()
+    """What it does in other major versions of the schema, where the snapshot has the same name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,7 @@ class Plan:
     gone: tuple[str, ...] = ()
     """Doomed snapshots of which nothing is left."""
     pointers: tuple[str, ...] = ()
-    """Keys of pointers to remove: of dates, and ``latest.json`` of a version of the schema in which none is left."""
+    """Keys of date pointers to remove."""
     tombstones: tuple[Tombstone, ...] = ()
     """To be written once the pointers are gone."""
     manifests: tuple[ObjectInfo, ...] = ()
@@ -126,7 +126,7 @@ def plan_gc(listing: Iterable[ObjectInfo], catalogue: Catalogue, latest: str | N
         retired=retired,
         doomed=tuple(doomed),
         gone=tuple(each for each in after.doomed if each not in found),
-        pointers=_stray_pointers([*others["dates"], *others["latest.json"]], after, corpus),
+        pointers=_stray_pointers(others["dates"], after, corpus),
         tombstones=tuple(tombstones),
         manifests=tuple(info for snapshot, own in found.items() if snapshot in going for info in own.manifests),
         objects=(
@@ -154,15 +154,12 @@ def plan_quarantine(
     )
 
 
-def _stray_pointers(pointers: Iterable[ObjectInfo], after: Catalogue, corpus: str) -> tuple[str, ...]:
-    expected = {layout.latest_key(corpus), *(layout.date_key(corpus, date) for date in after.shown())}
-    prefixes = [layout.corpus_prefix(corpus)]
+def _stray_pointers(dates: Iterable[ObjectInfo], after: Catalogue, corpus: str) -> tuple[str, ...]:
+    """Keys of date pointers, of all versions of the schema, that are not to be there."""
+    expected = {layout.date_key(corpus, date) for date in after.shown()}
     for schema in after.others:
-        dates = after.shown_in(schema)
-        prefixes += [layout.corpus_prefix(corpus, schema)]
-        expected |= {layout.date_key(corpus, date, schema) for date in dates}
-        expected |= {layout.latest_key(corpus, schema)} if dates else set()
-    return tuple(info.key for info in pointers if info.key not in expected and info.key.startswith(tuple(prefixes)))
+        expected |= {layout.date_key(corpus, date, schema) for date in after.shown_in(schema)}
+    return tuple(info.key for info in dates if info.key not in expected)
 
 
 def _overdue(catalogue: Catalogue, latest: str | None, terms: Terms) -> tuple[str, ...]:

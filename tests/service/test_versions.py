@@ -21,7 +21,7 @@ from kizami.errors import ConfigurationError, DataError
 from kizami.manifest import decode_manifest
 from kizami.partfile import PartWriter, derive_part, inspect_part
 from kizami.readers import find_manifest, find_pointer
-from kizami.retention import Terms
+from kizami.retention import Terms, plan_gc
 from kizami.stores import ObjectStore, open_store
 from kizami.takedown import TakeDown, checked_ids, take_down
 from kizami.verification import verify
@@ -331,6 +331,18 @@ def test_the_end_of_an_overlap(store: ObjectStore) -> None:
     assert (shown(store), folders(store)) == ({"latest": "d", D23: "c", D24: "d"}, {"c", "d"})
     gc(store, run="gc-4")
     assert head(store).catalogue.doomed == ()
+
+
+def test_pointers_that_are_to_go(store: ObjectStore) -> None:
+    """In each version those of the dates that it does not show: none while all is as it should be."""
+    publish(store, "a", D21, others=[2])
+    publish(store, "b", D22, others=[2])
+    publish(store, "c", D23)
+    listing = [info for prefix in layout.corpus_prefixes(CORPUS) for info in store.list(prefix)]
+    catalogue = head(store).catalogue
+    assert plan_gc(listing, catalogue, "c", CORPUS, Terms(dates=3)).pointers == ()
+    gone = plan_gc(listing, catalogue, "c", CORPUS, Terms(dates=2)).pointers
+    assert gone == (layout.date_key(CORPUS, D21), layout.date_key(CORPUS, D21, 2))
 
 
 def test_a_date_published_again_without_it_is_gone_in_the_second(store: ObjectStore) -> None:
