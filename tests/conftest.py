@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import uuid
 from collections.abc import Iterator
 
@@ -12,6 +13,7 @@ import ray
 import kizami_jobs.cluster  # noqa: F401  # first: it sets what Ray is to find in the environment
 from support import corpora
 from support.faulty_s3 import FaultyS3, FaultyStore
+from support.next_version import search_path
 from support.s3_server import S3Server
 
 RAY_CPUS = 3
@@ -50,13 +52,16 @@ def faulty_s3(s3_server: S3Server, s3_url: str, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.fixture(scope="session")
-def local_ray(s3_server: S3Server) -> Iterator[int]:
-    """A local Ray for the whole session, whose workers know the S3 server; its number of CPUs."""
+def local_ray(s3_server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """A local Ray for the whole session, whose workers know the S3 server, and have version 2 of the schema installed;
+    its number of CPUs."""
     assert not ray.is_initialized()
     with pytest.MonkeyPatch.context() as patch:
         # Workers have the environment of the moment their node was started.
         for name, value in s3_server.environment.items():
             patch.setenv(name, value)
+        for folder in search_path(tmp_path_factory.mktemp("installed")):
+            patch.setenv("PYTHONPATH", folder, prepend=os.pathsep)
         patch.delenv("RAY_ADDRESS", raising=False)
         ray.init("local", num_cpus=RAY_CPUS, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     yield RAY_CPUS

@@ -24,13 +24,13 @@ from kizami.analysis.watchdog import AnalyserFaultError
 from kizami.config import CorpusConfig
 from kizami.errors import UnavailableError
 from kizami.input_digests import no_digests, to_hex
-from kizami.part_builder import PartJob
+from kizami.part_builder import BuiltPart, PartJob
 from kizami.parts import Bounds
 from kizami.predecessor import PlannedPart
 from kizami.renewal import NOTHING, Renewal
 from kizami.stores import ObjectStore
 from kizami_jobs.progress import Progress
-from kizami_jobs.tasks import ProgressBoard, SharedStore, WorkerReport, make_part, split_blocks
+from kizami_jobs.tasks import ProgressBoard, SharedStore, WorkerReport, derive_versions, make_part, split_blocks
 
 _POLL_SECONDS: Final = 0.5
 _BLOCKS_AT_ONCE: Final = 8
@@ -94,15 +94,17 @@ def build_parts(
     shared: SharedStore,
     *,
     user: UserDictionary | None,
+    versions: tuple[str, ...] = (),
     progress: Progress,
     check: Callable[[], None],
     on_loss: Callable[[int, str], None] = lambda _part, _what: None,
 ) -> tuple[list[WorkerReport], list[str]]:
     """Build the parts of the jobs; their reports, in the order of the jobs, and the input digests of all parts.
 
-    ``blocks`` are references to Blocks and are used up, so that Ray can free each as soon as it is cut. ``check`` is
-    called now and then and may raise to end it; whatever ends it, no task goes on. ``on_loss`` is told of each attempt
-    that did not finish its part: the part's number, and what became of the attempt.
+    ``versions`` are the names of those of the schema to derive from each part. ``blocks`` are references to Blocks and
+    are used up, so that Ray can free each as soon as it is cut. ``check`` is called now and then and may raise to end
+    it; whatever ends it, no task goes on. ``on_loss`` is told of each attempt that did not finish its part: the part's
+    number, and what became of the attempt.
     """
     board: Any = ProgressBoard.remote()  # type: ignore[attr-defined]  # Ray adds it to the class
 
@@ -110,7 +112,7 @@ def build_parts(
 
     def submit(attempt: _Attempt) -> Any:
         guarded = bool(attempt.failed)
-        return make_part.remote(attempt.job, corpus, shared, board, guarded, words, *attempt.slices)
+        return make_part.remote(attempt.job, corpus, shared, board, guarded, words, versions, *attempt.slices)
 
     slices, digests = shuffle(blocks, bounds, tuple(job.number for job in jobs))
     attempts = [_Attempt(job, own) for job, own in zip(jobs, slices, strict=True)]
@@ -138,6 +140,33 @@ def build_parts(
             ray.cancel(task, force=True)
     total = sum(ray.get(digests), start=no_digests(len(bounds)))
     return sorted(built, key=lambda report: report.part.number), to_hex(total)
+
+
+def derive_parts(
+    parts: Sequence[BuiltPart],
+    corpus: str,
+    run: str,
+    versions: tuple[str, ...],
+    shared: SharedStore,
+    *,
+    check: Callable[[], None],
+) -> list[BuiltPart]:
+    """Derive what copied parts lack of versions of the schema, given by name; the parts, in the order given.
+
+    ``check`` is as that of ``build_parts``.
+    """
+    tasks = [derive_versions.remote(corpus, run, part, versions, shared) for part in parts]
+    pending = list(tasks)
+    try:
+        while pending:
+            done, pending = ray.wait(pending, num_returns=len(pending), timeout=_POLL_SECONDS)
+            ray.get(done)  # an error ends it at once
+            check()
+    finally:
+        for task in pending:
+            ray.cancel(task, force=True)
+    made: list[BuiltPart] = ray.get(tasks)
+    return made
 
 
 def _outcome(task: Any, attempt: _Attempt) -> WorkerReport | _Attempt:

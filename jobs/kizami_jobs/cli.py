@@ -92,7 +92,7 @@ def _jobs_extra() -> Iterator[None]:
 
 def _run_text(result: RunResult) -> str:  # type: ignore[name-defined]  # noqa: F821  # imported where it is needed
     counts, pointer = result.entry.counts, result.pointer
-    folder = f"{result.store}/{pointer.path}"
+    folder = "\n".join(f"{result.store}/{pointer.in_schema(schema).path}" for schema in result.entry.schemas)
     if result.entry.state == "unchanged":
         return f"nothing to do: {pointer.date} is published from the same input\n{folder}"
     candidate = result.entry.state == "candidate"

@@ -21,6 +21,7 @@ from kizami.assembly import assemble, count, figures
 from kizami.candidates import require_open, verdicts
 from kizami.cleaning import clean
 from kizami.config import Config, CorpusConfig
+from kizami.derivation import versions_of
 from kizami.errors import ConfigurationError, DataError, UnavailableError
 from kizami.gates import closed, render_gates
 from kizami.lease import Lease
@@ -31,7 +32,7 @@ from kizami.parts import WHOLE
 from kizami.pointer import Pointer
 from kizami.predecessor import Predecessor, plan_parts
 from kizami.quarantine import to_parquet
-from kizami.readers import find_pointer, read_manifest
+from kizami.readers import find_pointer, has_versions, manifests_beside, read_manifest
 from kizami.record import RunRecord, new_id, now, timestamp
 from kizami.renewal import NOTHING, Renewal
 from kizami.retention import Terms
@@ -40,12 +41,13 @@ from kizami.sources import SourceFile, list_files
 from kizami.stores import ObjectStore, open_store
 from kizami.suppression import Suppression, read_suppression
 from kizami.undertaking import undertaking
-from kizami_jobs.building import build_parts, part_jobs, probed
+from kizami_jobs.building import build_parts, derive_parts, part_jobs, probed
 from kizami_jobs.cluster import cluster_error, connected
 from kizami_jobs.progress import Progress
 from kizami_jobs.reading import Corpus, read_corpus
 from kizami_jobs.tasks import WorkerReport
 from kizami_schemas import v1
+from kizami_schemas.versions import V1, SchemaVersion
 
 _NAMED: Final = 20
 """Ids that an error names."""
@@ -109,10 +111,13 @@ def run_corpus(
         stage="lock",
         started_at=timestamp(started),
         versions=_versions(),
+        schemas=corpus.schemas,
     )
     with undertaking(store, config.lock, entry, say=progress.say, sleep=interruption.sleep) as held:
         corpus = replace(corpus, source=corpus.source.replace("{date}", day))
-        pointer = _Run(store, held.lease, held.record, progress, interruption, request, corpus).perform(address)
+        versions = versions_of(corpus.schemas)
+        run = _Run(store, held.lease, held.record, progress, interruption, request, corpus, versions)
+        pointer = run.perform(address)
     return RunResult(held.record.entry, pointer, config.store)
 
 
@@ -128,6 +133,8 @@ class _Run:
     request: RunRequest
     corpus: CorpusConfig
     """Its source is that of the business date."""
+    versions: tuple[SchemaVersion, ...] = ()
+    """The versions of the schema that are published beside the first."""
     user: UserDictionary | None = None
     """The corpus's own words, read when the run starts."""
     suppressed: int = 0
@@ -167,7 +174,8 @@ class _Run:
             pointer, manifest = published
             self.record.note(snapshot=pointer.snapshot)
             self.record.end(State.UNCHANGED)
-            self._clear_staging(manifest)  # its run may have died after its commit
+            # Its run may have died after its commit.
+            self._clear_staging([manifest, *manifests_beside(self.store, pointer, self.versions)])
             self._clean()
             return pointer
         with self.record.stage("analyse"):
@@ -176,15 +184,16 @@ class _Run:
         self._check()
         self._judge(corpus, parts)
         with self.record.stage("assemble"):
-            manifest = self._assemble(files, parts, digests, input_digest, quarantine)
+            manifest, *others = self._assemble(files, parts, digests, input_digest, quarantine)
         self._may_go_on()
         if self.request.candidate or closed(manifest.gates):
+            self._clear_staging([manifest, *others])  # what failed in it is to be tried again
             return self._leave(manifest)
         with self.record.stage("publish"):
-            pointer = self.lease.commit(pointer_to(manifest, timestamp(now())))
+            pointer = self.lease.commit(pointer_to(manifest, timestamp(now())), [other.major for other in others])
         self.record.note(snapshot=pointer.snapshot)
         self.record.end(State.PUBLISHED)
-        self._clear_staging(manifest)
+        self._clear_staging([manifest, *others])
         self._clean()
         return pointer
 
@@ -205,7 +214,6 @@ class _Run:
     def _leave(self, manifest: Manifest) -> Pointer:
         """End with the snapshot in the store, unpublished. Raises GateClosedError unless that was asked for."""
         self.record.note(snapshot=manifest.snapshot)
-        self._clear_staging(manifest)  # what failed in it is to be tried again
         if not self.request.candidate:
             with self.record.stage("gates"):
                 require_open(manifest)
@@ -223,12 +231,13 @@ class _Run:
         if pointer is None:
             return None
         manifest = read_manifest(self.store, pointer)
-        return Predecessor(manifest, self.record.entry.fingerprint or "", self.corpus.fields)
+        others = manifests_beside(self.store, pointer, self.versions)
+        return Predecessor(manifest, self.record.entry.fingerprint or "", self.corpus.fields, others)
 
     def _published(self, input_digest: str) -> tuple[Pointer, Manifest] | None:
-        """The business date's pointer and manifest, if its snapshot was made of this input."""
+        """The business date's pointer and manifest, if its snapshot was made of this input, in all versions."""
         pointer = find_pointer(self.store, self.corpus.name, self.record.entry.date)
-        if pointer is None:
+        if pointer is None or not has_versions(self.store, pointer, self.corpus.schemas):
             return None
         manifest = read_manifest(self.store, pointer)
         return (pointer, manifest) if manifest.input_digest == input_digest else None
@@ -257,6 +266,7 @@ class _Run:
                     self.corpus,
                     shared,
                     user=self.user,
+                    versions=self._names,
                     progress=self.progress,
                     check=self._may_go_on,
                     on_loss=self._note_loss,
@@ -264,9 +274,25 @@ class _Run:
             self.progress.end_texts()
             digests |= {job.number: sums[job.number] for job in jobs}
             parts += [report.part for report in built]
-        parts.sort(key=lambda part: part.number)
+        parts = sorted(self._derived(parts), key=lambda part: part.number)
         self._count(parts, built)
         return parts, [digests[part.number] for part in parts]
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return tuple(each.name for each in self.versions)
+
+    def _derived(self, parts: Sequence[BuiltPart]) -> list[BuiltPart]:
+        """The parts, each with what it is in the other versions of the schema: those that are copied lack it where the
+        predecessor does."""
+        whole = [part for part in parts if len(part.derived) == len(self.versions)]
+        lacking = [part for part in parts if len(part.derived) < len(self.versions)]
+        if lacking:
+            self.progress.say(f"parts to be derived from unchanged ones: {len(lacking):,}")
+            run = self.record.entry.run
+            with probed(self.store, self.corpus.name, run) as shared:
+                lacking = derive_parts(lacking, self.corpus.name, run, self._names, shared, check=self._may_go_on)
+        return [*whole, *lacking]
 
     def _count(self, parts: Sequence[BuiltPart], built: Sequence[WorkerReport]) -> None:
         self.record.count(
@@ -274,6 +300,7 @@ class _Run:
             parts_copied=sum(part.copied_from is not None for part in parts),
             parts_reused=sum(part.reused for part in parts),
             parts_analysed=sum(not part.reused and part.copied_from is None for part in parts),
+            parts_derived=sum(each.copied_from is None for part in parts for each in part.derived),
             texts_analysed=sum(part.analysed for part in parts),
             texts_reused=sum(part.taken_over for part in parts),
             rows=sum(part.report.rows for part in parts),
@@ -324,14 +351,15 @@ class _Run:
         digests: Sequence[str],
         input_digest: str,
         quarantine: str | None,
-    ) -> Manifest:
-        """Put the parts into the snapshot's folder and write its manifest."""
+    ) -> list[Manifest]:
+        """Put the parts into the snapshot's folders and write its manifests, one a version of the schema; that of the
+        first one, which is returned first, is written last."""
         entry = self.record.entry
         moment = now()
         snapshot = new_id(moment)
         entries = assemble(self.store, self.corpus.name, snapshot, parts, digests)
         manifest = Manifest(
-            schema=f"{v1.MAJOR}.{v1.MINOR}",
+            schema=V1.name,
             corpus=self.corpus.name,
             snapshot=snapshot,
             date=entry.date,
@@ -347,8 +375,14 @@ class _Run:
             after_commit=self.lease.last_commit.n if self.lease.last_commit else 0,
             suppressed=self.suppressed,
         )
-        self.store.put(layout.manifest_key(self.corpus.name, snapshot), json_form.encode(manifest))
-        return manifest
+        manifests = [manifest]
+        for other in self.versions:
+            own = [part.in_schema(other.major) for part in parts]
+            entries = assemble(self.store, self.corpus.name, snapshot, own, digests, schema=other.major)
+            manifests.append(replace(manifest, schema=other.name, parts=entries))
+        for each in reversed(manifests):
+            self.store.put(layout.manifest_key(self.corpus.name, snapshot, each.major), json_form.encode(each))
+        return manifests
 
     def _provenance(self, files: Sequence[SourceFile]) -> Provenance:
         return Provenance(
@@ -375,10 +409,11 @@ class _Run:
             if done.did_anything:
                 self.progress.say(f"retention: {done}")
 
-    def _clear_staging(self, manifest: Manifest) -> None:
+    def _clear_staging(self, manifests: Sequence[Manifest]) -> None:
         """Remove what is in the snapshot now. A store that is away keeps it a while longer; nobody reads it."""
+        keys = [part.key for manifest in manifests for part in manifest.parts]
         with suppress(UnavailableError):
-            self.store.delete(layout.staging_key(self.corpus.name, part.key) for part in manifest.parts)
+            self.store.delete(layout.staging_key(self.corpus.name, key) for key in keys)
 
 
 def business_date(request: RunRequest, corpus: CorpusConfig, today: date) -> date:

@@ -17,7 +17,7 @@ from kizami.part_reader import read_row_groups
 from kizami.parts import WHOLE, Bounds, lower_places, prepare
 from kizami.plan import COMPARED_COLUMNS, Plan, TextCounts, compare_texts, estimate_seconds
 from kizami.predecessor import PlannedPart, Predecessor, PreviousPart, overlaps, plan_parts
-from kizami.readers import find_pointer, read_manifest
+from kizami.readers import find_pointer, has_versions, read_manifest
 from kizami.record import now
 from kizami.signals import Interruption
 from kizami.sources import list_files
@@ -83,10 +83,11 @@ def plan_corpus(
 
 
 def _published(store: ObjectStore, corpus: CorpusConfig, day: str, input_digest: str) -> str | None:
-    """The snapshot of the date, if it was made of this input."""
+    """The snapshot of the date, if it was made of this input, in all versions of the schema."""
     pointer = find_pointer(store, corpus.name, day)
-    same = pointer is not None and read_manifest(store, pointer).input_digest == input_digest
-    return pointer.snapshot if pointer and same else None
+    if pointer is None or not has_versions(store, pointer, corpus.schemas):
+        return None
+    return pointer.snapshot if read_manifest(store, pointer).input_digest == input_digest else None
 
 
 def _bounds(read: Corpus, predecessor: Predecessor | None, corpus: CorpusConfig) -> Bounds:

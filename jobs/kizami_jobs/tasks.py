@@ -7,7 +7,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Any
 
@@ -27,12 +27,13 @@ from kizami.analysis.watchdog import WatchedAnalyser
 from kizami.config import MAX_DOCUMENT_BYTES, CorpusConfig
 from kizami.errors import ConfigurationError, UnavailableError
 from kizami.input_digests import Limbs, add_up, no_digests
-from kizami.part_builder import BuiltPart, PartJob, build_part
+from kizami.part_builder import BuiltPart, PartJob, build_part, derive_copied
 from kizami.parts import Bounds, part_numbers, split
 from kizami.sources import Block, SourceFile, read_texts
 from kizami.stores import ObjectMissingError, ObjectStore, open_store
 from kizami.suppression import Suppression
 from kizami_jobs.memory import private_bytes, release_memory
+from kizami_schemas.versions import SchemaVersion, find_version
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,9 +168,11 @@ def make_part(  # noqa: PLR0917  # Ray types only functions of positional parame
     board: Any,
     guarded: bool,
     user: UserDictionary | None,
+    versions: tuple[str, ...],
     *slices: pa.Table,
 ) -> WorkerReport:
-    """Build one part and put it in staging. ``user`` has the corpus's own words, as the driver read them.
+    """Build one part and put it in staging. ``user`` has the corpus's own words, as the driver read them; ``versions``
+    are the names of those of the schema to derive from it.
 
     The Tagger is this process's own, which a text may crash and the watchdog ends when a text makes it hang; with
     ``guarded`` it is that of a child, and such a text is held back.
@@ -193,8 +196,33 @@ def make_part(  # noqa: PLR0917  # Ray types only functions of positional parame
         board.report.remote(job.number, texts)
 
     with _analyser(dictionary, corpus, guarded=guarded) as analyser:
-        part = build_part(job, slices, analyser, store, progress)
+        part = build_part(replace(job, versions=_versions(versions)), slices, analyser, store, progress)
     return WorkerReport(part, socket.gethostname(), os.getpid(), peak, time.monotonic() - started)
+
+
+# Deriving is deterministic and gives no text to MeCab: Ray may try it again by itself.
+@ray.remote(num_cpus=1, max_retries=3)
+def derive_versions(
+    corpus: str, run: str, part: BuiltPart, versions: tuple[str, ...], shared: SharedStore
+) -> BuiltPart:
+    """Derive from a part of the predecessor what it lacks of the versions of these names, and put that in staging."""
+    release_memory()
+    return derive_copied(shared.open(), corpus, part, _versions(versions), run=run)
+
+
+def _versions(names: tuple[str, ...]) -> tuple[SchemaVersion, ...]:
+    """The versions of the schema as this host has them. Raises UnavailableError where it lacks one."""
+    found = []
+    for name in names:
+        version = find_version(int(name.partition(".")[0]))
+        if version is None or version.name != name:
+            has = f"has {version.name}" if version else "has none of that number"
+            raise UnavailableError(
+                f"host {socket.gethostname()} {has} where the driver has schema version {name}: "
+                "install the same packages on every host"
+            )
+        found.append(version)
+    return tuple(found)
 
 
 @contextmanager

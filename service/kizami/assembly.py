@@ -20,15 +20,21 @@ _COPIES_AT_ONCE: Final = 8
 
 
 def assemble(
-    store: ObjectStore, corpus: str, snapshot: str, parts: Sequence[BuiltPart], digests: Sequence[str]
+    store: ObjectStore,
+    corpus: str,
+    snapshot: str,
+    parts: Sequence[BuiltPart],
+    digests: Sequence[str],
+    *,
+    schema: int = 1,
 ) -> tuple[PartEntry, ...]:
     """Copy parts into the snapshot's folder, from staging or from the predecessor's; return its entries, in the order
-    of the parts' bounds. ``digests`` are the input digests of the parts.
+    of the parts' bounds. ``digests`` are the input digests of the parts, ``schema`` the major version of the folder.
 
     Nobody is pointed to the folder yet. Raises DataError unless its listing is exactly that of the entries,
     UnavailableError.
     """
-    prefix = layout.snapshot_prefix(corpus, snapshot)
+    prefix = layout.snapshot_prefix(corpus, snapshot, schema)
     entries = tuple(_entry(number, *both) for number, both in enumerate(zip(parts, digests, strict=True)))
 
     def copy(part: BuiltPart, entry: PartEntry) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -17,7 +17,7 @@ from kizami.manifest import Manifest, decode_manifest, pointer_to
 from kizami.pointer import Pointer
 from kizami.readers import read_manifest
 from kizami.record import now, timestamp
-from kizami.stores import ObjectStore
+from kizami.stores import ObjectMissingError, ObjectStore
 from kizami.suppression import read_suppression
 from kizami.traces import doc_ids_of
 from kizami.undertaking import Undertaking
@@ -85,8 +85,11 @@ def next_steps(candidate: Pointer, gates: Sequence[Gate]) -> str:
     return "\n".join(lines)
 
 
-def publish(held: Undertaking, corpus: str, snapshot: str, *, force: bool = False) -> Publishing:
-    """Publish a candidate, or a snapshot that a gate held back, as the newest revision of its date.
+def publish(
+    held: Undertaking, corpus: str, snapshot: str, *, force: bool = False, schemas: Collection[int] = (1,)
+) -> Publishing:
+    """Publish a candidate, or a snapshot that a gate held back, as the newest revision of its date, in all versions of
+    the schema that the configuration has.
 
     ``force`` goes past closed gates, but for those that cannot be forced. Raises, before anything is changed,
     GateClosedError; DataError for a snapshot that is not there, not whole, taken back, or overtaken; LockLostError,
@@ -99,12 +102,14 @@ def publish(held: Undertaking, corpus: str, snapshot: str, *, force: bool = Fals
             return _known(held, known)
         manifest = _manifest(held.store, catalogue, corpus, snapshot)
         held.record.note(fingerprint=manifest.fingerprint, gates=manifest.gates, date=manifest.date)
-        _require_whole(held.store, manifest)
+        others = [_beside(held.store, manifest, schema) for schema in sorted(schemas) if schema != manifest.major]
+        for each in (manifest, *others):
+            _require_whole(held.store, each)
         _require_current(catalogue, manifest)
         _require_lawful(held.store, manifest)
         require_open(manifest, force=force)
     with held.record.stage("publish"):
-        pointer = held.lease.commit(pointer_to(manifest, timestamp(now())))
+        pointer = held.lease.commit(pointer_to(manifest, timestamp(now())), [other.major for other in others])
     return Publishing(pointer, manifest, tuple(closed(manifest.gates)), latest, did_nothing=False)
 
 
@@ -138,6 +143,22 @@ def _manifest(store: ObjectStore, catalogue: Catalogue, corpus: str, snapshot: s
     raise DataError(f"{what}; {_listed(store, corpus, names)}")
 
 
+def _beside(store: ObjectStore, manifest: Manifest, schema: int) -> Manifest:
+    """The manifest of a candidate in another major version."""
+    key = layout.manifest_key(manifest.corpus, manifest.snapshot, schema)
+    try:
+        return decode_manifest(store.get(key).body, key)
+    except ObjectMissingError:
+        raise DataError(
+            f"{manifest.snapshot} was made without schema version {schema}, which `schemas` asks for: "
+            f"{_make_another(manifest)}"
+        ) from None
+
+
+def _make_another(manifest: Manifest) -> str:
+    return f"make another with `kizami run {manifest.corpus} --date {manifest.date} --candidate`"
+
+
 def _candidates(store: ObjectStore, catalogue: Catalogue, corpus: str) -> list[str]:
     """Snapshots with a manifest that were never published and are not being deleted, the newest first."""
     prefix = layout.manifests_prefix(corpus)
@@ -161,8 +182,8 @@ def _described(store: ObjectStore, key: str) -> str:
 
 
 def _require_whole(store: ObjectStore, manifest: Manifest) -> None:
-    again = f"make another with `kizami run {manifest.corpus} --date {manifest.date} --candidate`"
-    if faults := faults_of_folder(manifest, store.list(layout.snapshot_prefix(manifest.corpus, manifest.snapshot))):
+    again = _make_another(manifest)
+    if faults := faults_of_folder(manifest, store.list(pointer_to(manifest, "").path)):
         first = min(faults, key=lambda fault: fault.key)
         raise DataError(f"{manifest.snapshot} is not whole, {first.key} {first.what}: {again}")
     if not manifest.gates:
@@ -180,15 +201,14 @@ def _require_lawful(store: ObjectStore, manifest: Manifest) -> None:
             store.download(layout.part_key(manifest.corpus, manifest.snapshot, number), path)
             if any(len(suppression.among(doc_ids)) for doc_ids in doc_ids_of(path)):
                 raise DataError(
-                    f"{manifest.snapshot} has a document in {part.name} that `kizami forget` took down: make another "
-                    f"with `kizami run {manifest.corpus} --date {manifest.date} --candidate`, and forget the document "
-                    "again, which deletes this one"
+                    f"{manifest.snapshot} has a document in {part.name} that `kizami forget` took down: "
+                    f"{_make_another(manifest)}, and forget the document again, which deletes this one"
                 )
 
 
 def _require_current(catalogue: Catalogue, manifest: Manifest) -> None:
     """Refuse what would take readers back, or bring back what was taken from them."""
-    again = f"make another with `kizami run {manifest.corpus} --date {manifest.date} --candidate`"
+    again = _make_another(manifest)
     newer = catalogue.shown().get(manifest.date)
     if newer and newer.pointer.commit > manifest.after_commit:
         raise DataError(

@@ -30,7 +30,10 @@ class Publication:
     """A snapshot that was published at some time and whose folder is still there."""
 
     pointer: Pointer
+    """That of the first version of the schema."""
     state: State = State.PUBLISHED
+    others: tuple[int, ...] = ()
+    """The other major versions of the schema that it was published in, under the same name."""
 
     @property
     def snapshot(self) -> str:
@@ -56,6 +59,8 @@ class Catalogue:
     doomed: tuple[str, ...] = ()
     """Snapshots whose objects are being deleted, from before the first is touched until none is left: nobody may point
     to one again. Sorted."""
+    others: tuple[int, ...] = ()
+    """The other major versions of the schema that anything was ever published in; ascending."""
 
     def find(self, snapshot: str) -> Publication | None:
         """The publication of a snapshot."""
@@ -69,18 +74,33 @@ class Catalogue:
                 newest[each.date] = each
         return dict(sorted(newest.items()))
 
+    def shown_in(self, schema: int) -> dict[str, Pointer]:
+        """The same in another major version: of what the dates show, what was published in it too.
+
+        The last of these is what its ``latest.json`` names; where there is none, it has none.
+        """
+        return {date: each.pointer.in_schema(schema) for date, each in self.shown().items() if schema in each.others}
+
     def nearest_before(self, date: str) -> Publication | None:
         """What the nearest earlier business date shows."""
         return max(
             (each for each in self.shown().values() if each.date < date), key=lambda each: each.date, default=None
         )
 
-    def with_published(self, pointer: Pointer) -> Catalogue:
-        """After the commit that publishes ``pointer``, whose number it has. Raises ValueError for a doomed snapshot."""
+    def with_published(self, pointer: Pointer, others: Collection[int] = ()) -> Catalogue:
+        """After the commit that publishes ``pointer``, whose number it has, and the same snapshot in other versions.
+
+        Raises ValueError for a doomed snapshot.
+        """
         if pointer.snapshot in self.doomed:
             raise ValueError(f"{pointer.snapshot} is being deleted")
-        others = (each for each in self.publications if each.snapshot != pointer.snapshot)
-        return replace(self, publications=_in_order([*others, Publication(pointer)]))
+        rest = (each for each in self.publications if each.snapshot != pointer.snapshot)
+        published = Publication(pointer, others=tuple(sorted(others)))
+        return replace(
+            self,
+            publications=_in_order([*rest, published]),
+            others=tuple(sorted({*self.others, *others})),
+        )
 
     def with_adopted(self, pointers: Iterable[Pointer]) -> Catalogue:
         """After pointers were found to snapshots of which nothing is known here."""
@@ -127,14 +147,18 @@ class Catalogue:
             copy = copies.get(each.snapshot)
             return replace(each, pointer=replace(copy, commit=each.pointer.commit)) if copy else each
 
-        return Catalogue(tuple(map(changed, self.publications)), tuple(sorted({*self.doomed, *copies})))
+        return replace(
+            self,
+            publications=tuple(map(changed, self.publications)),
+            doomed=tuple(sorted({*self.doomed, *copies})),
+        )
 
     def with_doomed(self, snapshots: Collection[str]) -> Catalogue:
         """Before snapshots are deleted, published at some time or never. Raises ValueError if a date shows one."""
         if shown := {each.snapshot for each in self.shown().values()} & set(snapshots):
             raise ValueError(f"{min(shown)} is shown to readers")
         kept = tuple(each for each in self.publications if each.snapshot not in snapshots)
-        return Catalogue(kept, tuple(sorted({*self.doomed, *snapshots})))
+        return replace(self, publications=kept, doomed=tuple(sorted({*self.doomed, *snapshots})))
 
     def without(self, gone: Collection[str]) -> Catalogue:
         """After nothing is left of doomed snapshots."""

@@ -66,7 +66,7 @@ def clean(store: ObjectStore, lease: Lease, corpus: str, terms: Terms) -> Cleani
 
     A failure leaves everything readable that a pointer names, and the rest to the next time.
     """
-    listing = list(store.list(layout.corpus_prefix(corpus)))
+    listing = _listing(store, corpus)
     plan, quarantine = _plan(store, listing, lease.catalogue, corpus, terms)
     # First into the catalogue: what is doomed there is never pointed to again, even if this process stops for an hour
     # and then goes on deleting.
@@ -94,8 +94,13 @@ def preview(store: ObjectStore, corpus: str, terms: Terms) -> Cleaning:
         head = Head(0)
     survey = perform(protocol.survey(place, head), store, time.sleep)
     catalogue = head.catalogue.with_adopted(survey.unknown)
-    listing = list(store.list(layout.corpus_prefix(corpus)))
+    listing = _listing(store, corpus)
     return _summary(*_plan(store, listing, catalogue, corpus, terms), corpus)
+
+
+def _listing(store: ObjectStore, corpus: str) -> list[ObjectInfo]:
+    """Everything of a corpus, in all versions of the schema."""
+    return [info for prefix in layout.corpus_prefixes(corpus) for info in store.list(prefix)]
 
 
 def _plan(
@@ -139,13 +144,12 @@ def _delete(store: ObjectStore, infos: Sequence[ObjectInfo], check: Callable[[],
 def _summary(plan: Plan, quarantine: Sequence[ObjectInfo], corpus: str) -> Cleaning:
     # Tombstones are book-keeping: they are not counted.
     infos = [*plan.manifests, *quarantine, *plan.objects]
-    prefixes = (layout.snapshots_prefix(corpus), layout.manifests_prefix(corpus))
-    names = {
-        info.key.removeprefix(prefix).partition("/")[0].removesuffix(".json")
-        for info in infos
-        for prefix in prefixes
-        if info.key.startswith(prefix)
-    }
+    names = set()
+    for info in infos:
+        _, key = layout.within(corpus, info.key) or (1, "")
+        folder, _, rest = key.partition("/")
+        if folder in {"snapshots", "manifests"}:
+            names.add(rest.partition("/")[0].removesuffix(".json"))
     return Cleaning(
         retired=plan.retired,
         waiting=tuple(stone.snapshot for stone in plan.tombstones),

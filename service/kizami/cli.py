@@ -146,14 +146,17 @@ def _configured(parsed: argparse.Namespace) -> Config:
 
 def _path(parsed: argparse.Namespace) -> Answer:
     config = _configured(parsed)
-    path = snapshot_path(config.store, parsed.corpus, parsed.date)
-    glob = snapshot_glob(config.store, parsed.corpus, parsed.date)
+    path = snapshot_path(config.store, parsed.corpus, parsed.date, parsed.schema)
+    glob = snapshot_glob(config.store, parsed.corpus, parsed.date, parsed.schema)
     return Answer(glob if parsed.glob else path, {"path": path, "glob": glob})
 
 
 def _add_path_arguments(parser: argparse.ArgumentParser) -> None:
     add_corpus(parser)
     parser.add_argument("--date", type=business_date, metavar="D", help="business date (default: the newest)")
+    parser.add_argument(
+        "--schema", type=_positive, default=1, metavar="N", help="major version of the schema (default: 1)"
+    )
     parser.add_argument("--glob", action="store_true", help="print the pattern that polars and DuckDB want")
 
 
@@ -195,6 +198,8 @@ def _history_details(entry: RunEntry) -> Iterator[str]:
         )
     for failed in entry.failed_attempts:
         yield f"part {failed.part} tried again: {failed.what}"
+    if len(entry.schemas) > 1:
+        yield f"schema versions: {', '.join(map(str, entry.schemas))}"
     if entry.outcome:
         yield entry.outcome
     if entry.state is State.CANDIDATE:

@@ -6,7 +6,7 @@ compare-and-swap (:mod:`kizami.protocol`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -76,6 +76,17 @@ class Move:
 
 
 @dataclass(frozen=True, slots=True)
+class Edition:
+    """What a commit does to the pointers of another major version of the schema."""
+
+    schema: int
+    latest: Pointer | None
+    """What its ``latest.json`` names from now on; None: it has none any more."""
+    moves: tuple[Move, ...]
+    """What becomes of its dates' pointers, that of the commit's own date included."""
+
+
+@dataclass(frozen=True, slots=True)
 class Commit:
     """A publication, written into ``head.json`` with all it takes to finish it."""
 
@@ -85,7 +96,7 @@ class Commit:
     run: str
     pointer: Pointer
     settled: bool = False
-    """Whether both pointers are known to be written.
+    """Whether all pointers are known to be written.
 
     Without it, whoever takes the lock later would bring back the pointer of a date that retention has removed since.
     """
@@ -94,6 +105,8 @@ class Commit:
     rollback or a take-down."""
     moves: tuple[Move, ...] = ()
     """What a rollback or a take-down does to the pointers of other dates."""
+    editions: tuple[Edition, ...] = ()
+    """What it does in other major versions of the schema, where the snapshot has the same name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,12 +153,17 @@ def beaten(head: Head) -> Head:
     return replace(head, turn=head.turn + 1, holder=_beaten(head))
 
 
-def committed(head: Head, pointer: Pointer) -> Head:
-    """The holder publishes: from here on the commit is made, whatever becomes of the holder."""
+def committed(head: Head, pointer: Pointer, others: Collection[int] = ()) -> Head:
+    """The holder publishes: from here on the commit is made, whatever becomes of the holder.
+
+    ``others`` are the other major versions that the snapshot is published in.
+    """
     holder, n = _next_commit(head)
     numbered = replace(pointer, commit=n)
-    commit = Commit(n, pointer.date, pointer.snapshot, holder.run, numbered)
-    return Head(head.turn + 1, holder, commit, head.catalogue.with_published(numbered))
+    catalogue = head.catalogue.with_published(numbered, others)
+    editions = _editions(head.catalogue, catalogue, n)
+    commit = Commit(n, pointer.date, pointer.snapshot, holder.run, numbered, editions=editions)
+    return Head(head.turn + 1, holder, commit, catalogue)
 
 
 def rolled_back(head: Head, snapshot: str) -> Head:
@@ -176,8 +194,23 @@ def _moved(head: Head, catalogue: Catalogue, target: Pointer) -> Head:
         if before.get(date) != after.get(date)
     )
     numbered = replace(target, commit=n)
-    commit = Commit(n, target.date, target.snapshot, holder.run, numbered, rollback=True, moves=moves)
+    editions = _editions(head.catalogue, catalogue, n)
+    commit = Commit(
+        n, target.date, target.snapshot, holder.run, numbered, rollback=True, moves=moves, editions=editions
+    )
     return Head(head.turn + 1, holder, commit, catalogue)
+
+
+def _editions(before: Catalogue, after: Catalogue, n: int) -> tuple[Edition, ...]:
+    """What commit ``n`` changes in other major versions; those in which it changes nothing are left out."""
+    editions = []
+    for schema in after.others:
+        old, new = before.shown_in(schema), after.shown_in(schema)
+        numbered = {date: replace(pointer, commit=n) for date, pointer in new.items()}
+        moves = tuple(Move(date, numbered.get(date)) for date in sorted({*old, *new}) if old.get(date) != new.get(date))
+        if moves:
+            editions.append(Edition(schema, numbered[max(numbered)] if numbered else None, moves))
+    return tuple(editions)
 
 
 def recorded(head: Head, catalogue: Catalogue) -> Head:
@@ -186,7 +219,7 @@ def recorded(head: Head, catalogue: Catalogue) -> Head:
 
 
 def settled(head: Head) -> Head:
-    """Both pointers of the last commit are written."""
+    """All pointers of the last commit are written."""
     if head.commit is None:
         raise ValueError("there is no commit to settle")
     return replace(head, turn=head.turn + 1, holder=_beaten(head), commit=replace(head.commit, settled=True))

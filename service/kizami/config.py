@@ -13,6 +13,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from kizami.analysis.shown import Normalisation
+from kizami.derivation import versions_of
 from kizami.errors import ConfigurationError
 from kizami.gates import USUAL, Limit, Limits
 
@@ -44,6 +45,9 @@ class CorpusConfig:
     retention_dates: int = 14
     """How many business dates keep their snapshot: two weeks to notice that something is wrong and go back."""
     gates: Limits = USUAL
+    schemas: tuple[int, ...] = (1,)
+    """Major versions of the schema that are published side by side, ascending. The first is among them: it carries the
+    lock and the ledger, and the others are derived from its parts."""
     part_bytes: int = 32 * MIB
     """Target of UTF-8 text in a part: some 24 MB of Parquet per 10 MB of text, so one file is neither tiny nor slow to
     rewrite."""
@@ -130,6 +134,7 @@ def _corpus(name: str, table: object, folder: Path) -> CorpusConfig:
             "hang_after",
             "retention_dates",
             "gates",
+            "schemas",
         },
         where,
     )
@@ -157,8 +162,23 @@ def _corpus(name: str, table: object, folder: Path) -> CorpusConfig:
         part_bytes=part_bytes,
         hang_after_seconds=_duration(table.get("hang_after", "100s"), f"{where}hang_after"),
         retention_dates=retention_dates,
+        schemas=_schemas(_get(table, "schemas", list, where, default=[1]), f"{where}schemas"),
         gates=_gates(_get(table, "gates", dict, where, default={}), f"{where}gates."),
     )
+
+
+def _schemas(numbers: list[Any], where: str) -> tuple[int, ...]:
+    if any(type(number) is not int for number in numbers) or len(set(numbers)) < len(numbers):
+        raise ConfigurationError(
+            f"{where} is {numbers!r}; write the numbers of schema versions, each once, like [1, 2]"
+        )
+    try:
+        versions_of(numbers)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{where}: {error}") from None
+    if 1 not in numbers:
+        raise ConfigurationError(f"{where} is {numbers!r}; 1 has to be in it: the others are derived from it")
+    return tuple(sorted(numbers))
 
 
 def _user_dictionary(table: Mapping[str, Any], where: str, folder: Path) -> str | None:

@@ -14,20 +14,29 @@ import pyarrow as pa
 
 from kizami_schemas import v1
 
-STRING_COLUMNS: Final = tuple(
-    field.name for field in v1.SCHEMA if pa.types.is_list(field.type) and field.type.value_type == pa.string()
-)
-"""The token columns that hold strings."""
+
+def string_columns(schema: pa.Schema) -> tuple[str, ...]:
+    """The columns of a schema that hold lists of strings."""
+    return tuple(
+        field.name for field in schema if pa.types.is_list(field.type) and field.type.value_type == pa.string()
+    )
+
+
+def encoded(schema: pa.Schema) -> pa.Schema:
+    """A schema with dictionaries in its lists of strings."""
+    return pa.schema([_encoded(field) for field in schema])
 
 
 def _encoded(field: pa.Field) -> pa.Field:
-    if field.name not in STRING_COLUMNS:
+    if not (pa.types.is_list(field.type) and field.type.value_type == pa.string()):
         return field
     element = field.type.value_field.with_type(pa.dictionary(pa.int32(), pa.string()))
     return field.with_type(pa.list_(element))
 
 
-ROWS: Final = pa.schema([_encoded(field) for field in v1.SCHEMA])
+STRING_COLUMNS: Final = string_columns(v1.SCHEMA)
+"""The token columns that hold strings."""
+ROWS: Final = encoded(v1.SCHEMA)
 """All columns of schema v1."""
 TOKENS: Final = pa.schema([ROWS.field("sentence_start"), *(ROWS.field(name) for name in v1.TOKEN_COLUMNS)])
 """The columns that the analyser gives."""

@@ -142,6 +142,28 @@ def copy_without(
     return Copy(manifest, tuple(parts), found, rest)
 
 
+def copy_beside(first: Copy, other: Manifest, derived: Mapping[Path, tuple[Path, PartReport]]) -> Copy:
+    """The copy of a snapshot in another version of the schema, where ``other`` is the original's manifest in it.
+
+    ``derived`` has what the new files of the first copy are in that version, and what was found in them.
+    """
+    folder = layout.snapshot_prefix(other.corpus, other.snapshot, other.major)
+    originals = {entry.name: entry for entry in other.parts}
+    parts = []
+    for part in first.parts:
+        if isinstance(part.source, Path):
+            path, report = derived[part.source]
+            digest = report.sha256
+            entry = replace(part.entry, key=digest[: len(part.entry.key)], size_bytes=report.size_bytes, sha256=digest)
+            parts.append(CopiedPart(entry, path))
+        else:
+            own = originals[part.source.rpartition("/")[2]]
+            entry = replace(part.entry, key=own.key, size_bytes=own.size_bytes, sha256=own.sha256)
+            parts.append(CopiedPart(entry, folder + own.name))
+    manifest = replace(first.manifest, schema=other.schema, parts=tuple(part.entry for part in parts))
+    return Copy(manifest, tuple(parts), first.found, first.quarantined)
+
+
 def _within(rows: pa.Table, lower: str, upper: str | None) -> pa.Table:
     inside = pc.greater_equal(rows["doc_id"], lower)
     return rows.filter(inside if upper is None else pc.and_(inside, pc.less(rows["doc_id"], upper)))

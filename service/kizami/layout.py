@@ -1,6 +1,7 @@
 """Where everything lies in a store: names in, keys out. Keys are relative to the store's root.
 
-``schema`` is the major version of the schema; each has a tree of its own, lock included.
+``schema`` is the major version of the schema; each has a tree of its own. Lock, ledger, staging, quarantine, tombstones
+and suppression list are those of the first one, for all.
 """
 
 from __future__ import annotations
@@ -11,12 +12,28 @@ from typing import Final
 
 from kizami.errors import ConfigurationError
 
+MAJOR_VERSIONS: Final = range(1, 10)
+"""All that a store may have, published by whatever Kizami."""
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 def corpus_prefix(corpus: str, schema: int = 1) -> str:
     """``v1/recipes/``: everything of a corpus. Raises ConfigurationError for a name that cannot be a folder's."""
     return f"v{schema}/{_name('corpus', corpus)}/"
+
+
+def corpus_prefixes(corpus: str) -> tuple[str, ...]:
+    """The same for every major version there may be, the first one first."""
+    return tuple(corpus_prefix(corpus, schema) for schema in MAJOR_VERSIONS)
+
+
+def within(corpus: str, key: str) -> tuple[int, str] | None:
+    """The major version in whose tree of a corpus an object is, and its key there; None for one of no such tree."""
+    for schema in MAJOR_VERSIONS:
+        prefix = corpus_prefix(corpus, schema)
+        if key.startswith(prefix):
+            return schema, key.removeprefix(prefix)
+    return None
 
 
 def head_key(corpus: str, schema: int = 1) -> str:

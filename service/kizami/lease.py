@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from types import TracebackType
@@ -120,8 +120,9 @@ class Lease:
         """What was published so far, and what became of it."""
         return self._hold.head.catalogue
 
-    def commit(self, pointer: Pointer) -> Pointer:
-        """Publish: commit n+1 into ``head.json``, then the date's pointer and ``latest.json``.
+    def commit(self, pointer: Pointer, others: Collection[int] = ()) -> Pointer:
+        """Publish: commit n+1 into ``head.json``, then the date's pointer and ``latest.json``; and those of ``others``,
+        major versions in which the snapshot is there under the same name.
 
         ``pointer.commit`` is not looked at; the pointer returned has the number. Raises LockLostError if nothing was
         published; CommitStateUnknownError if it may be, or is without readers seeing it: the next holder finishes it.
@@ -129,7 +130,7 @@ class Lease:
         """
         if (pointer.corpus, pointer.schema) != (self._place.corpus, self._place.schema):
             raise ValueError(f"the pointer is for {pointer.corpus}, schema {pointer.schema}, not {self._place}")
-        return replace(pointer, commit=self._commit(lambda hold: protocol.publish(self._place, hold, pointer)))
+        return replace(pointer, commit=self._commit(lambda hold: protocol.publish(self._place, hold, pointer, others)))
 
     def roll_back(self, snapshot: str) -> Pointer:
         """Let ``latest`` name a snapshot of the catalogue, and withdraw what is newer; the new pointer is returned.

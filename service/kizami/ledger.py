@@ -61,6 +61,8 @@ class RunCounts:
     """Parts written by this run."""
     parts_reused: int = 0
     """Parts found finished in staging, left by a run that did not end."""
+    parts_derived: int = 0
+    """Parts of other versions of the schema that were made of those of the first, and not copied."""
     texts_analysed: int = 0
     """Texts given to MeCab by this run."""
     texts_reused: int = 0
@@ -98,6 +100,8 @@ class RunEntry:
     counts: RunCounts = RunCounts()
     gates: tuple[Gate, ...] = ()
     """The verdicts on its snapshot; empty where it came to none."""
+    schemas: tuple[int, ...] = (1,)
+    """Major versions of the schema that it makes or publishes."""
     quarantined_by_reason: Mapping[str, int] = field(default_factory=dict)
     """Texts held back, by reason code."""
     failed_attempts: tuple[FailedAttempt, ...] = ()

@@ -110,6 +110,11 @@ class Manifest:
     """Length of the suppression list that was honoured when this one was made."""
 
     @property
+    def major(self) -> int:
+        """The number before the point of ``schema``."""
+        return int(self.schema.partition(".")[0])
+
+    @property
     def bounds(self) -> Bounds:
         """Lower bounds of the parts."""
         return tuple(part.lower for part in self.parts)
@@ -121,7 +126,7 @@ class Manifest:
 
 def pointer_to(manifest: Manifest, published_at: str) -> Pointer:
     """The pointer that publishes a snapshot; its commit has no number yet."""
-    schema = int(manifest.schema.partition(".")[0])
+    schema = manifest.major
     return Pointer(
         schema=schema,
         corpus=manifest.corpus,

@@ -16,17 +16,18 @@ import pyarrow.compute as pc
 from kizami import layout, quarantine
 from kizami.analysis.contract import TextAnalyser
 from kizami.analysis.distinct import analyse_distinct
+from kizami.derivation import DerivedPart, derive
 from kizami.encoded import ROWS
 from kizami.errors import DataError
 from kizami.interleaving import Picked, interleaved
 from kizami.partfile import PartReport, PartWriter, file_sha256, inspect_part, read_failures, was_all_analysed
 from kizami.parts import Prepared, has_unique_keys, part_key, prepare
-from kizami.predecessor import PreviousPart
+from kizami.predecessor import PreviousPart, report_of
 from kizami.renewal import NOTHING, Renewal
 from kizami.reuse import Places, PreviousRows
 from kizami.stores.base import ConditionFailedError, ObjectMissingError, ObjectStore
 from kizami.texts import TEXTS, Reason
-from kizami_schemas import v1
+from kizami_schemas.versions import V1, SchemaVersion
 
 BATCH_BYTES = 1 << 20
 """UTF-8 bytes of text given to the analyser at once: some 350,000 tokens at the most, about 60 MB of columns."""
@@ -52,6 +53,8 @@ class PartJob:
     """Parts of the predecessor whose rows may be taken over: of the same analysis, in the order of their bounds."""
     renewal: Renewal = NOTHING
     """What is analysed all the same."""
+    versions: tuple[SchemaVersion, ...] = ()
+    """The versions of the schema to derive from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,13 @@ class BuiltPart:
     """Texts whose tokens come from the predecessor."""
     copied_from: str | None = None
     """Key of the predecessor's part that it is; None: it is in staging."""
+    derived: tuple[DerivedPart, ...] = ()
+    """The same in other versions of the schema."""
+
+    def in_schema(self, schema: int) -> BuiltPart:
+        """The part in another major version. Raises KeyError where it is not derived."""
+        own = {part.schema: part for part in self.derived}[schema]
+        return replace(self, key=own.key, report=own.report, copied_from=own.copied_from, derived=())
 
 
 def build_part(
@@ -101,7 +111,7 @@ def build_part(
         job.lower,
         job.upper,
         fingerprint=job.fingerprint,
-        schema=f"{v1.MAJOR}.{v1.MINOR}",
+        schema=V1.name,
     )
     same = next((part for part in job.previous if part.entry.key == key and not part.entry.failed), None)
     if same and job.renewal.asks_nothing:
@@ -125,15 +135,20 @@ def build_part(
             break
         report = inspect_part(path, job.lower, job.upper)
         failures = read_failures(path)
-    if report.rows + len(failures) != len(prepared.sound):
-        raise DataError(
-            f"{staged} holds {report.rows} rows and {len(failures)} failures where {len(prepared.sound)} texts belong: "
-            "delete it and start the run again"
-        )
+        if report.rows + len(failures) != len(prepared.sound):
+            raise DataError(
+                f"{staged} holds {report.rows} rows and {len(failures)} failures where {len(prepared.sound)} texts "
+                "belong: delete it and start the run again"
+            )
+        derived = tuple(derive(store, job.corpus, each, path, report, run=job.run) for each in job.versions)
     progress(len(prepared.sound))
     built = _built(job, key, prepared, failures, report)
     return replace(
-        built, analysed=0 if reused else len(prepared.sound) - taken_over, taken_over=taken_over, reused=reused
+        built,
+        analysed=0 if reused else len(prepared.sound) - taken_over,
+        taken_over=taken_over,
+        reused=reused,
+        derived=derived,
     )
 
 
@@ -170,7 +185,7 @@ def _copied(number: int, previous: PreviousPart, quarantined: pa.Table, document
         number=number,
         lower=entry.lower,
         key=entry.key,
-        report=PartReport(entry.rows, entry.tokens, entry.unknown_tokens, entry.size_bytes, entry.sha256),
+        report=report_of(entry),
         quarantined=quarantined,
         documents=documents,
         texts=entry.rows + len(quarantined),
@@ -179,7 +194,28 @@ def _copied(number: int, previous: PreviousPart, quarantined: pa.Table, document
         reused=False,
         taken_over=entry.rows,
         copied_from=previous.location,
+        derived=previous.derived,
     )
+
+
+def derive_copied(
+    store: ObjectStore, corpus: str, part: BuiltPart, versions: Sequence[SchemaVersion], *, run: str
+) -> BuiltPart:
+    """A part that is the predecessor's, with what it lacks of some versions derived from it as it lies there.
+
+    Raises DataError where it is not what was published, UnavailableError.
+    """
+    if part.copied_from is None:
+        raise ValueError(f"part {part.number} is not copied")
+    with tempfile.TemporaryDirectory(prefix="kizami-") as folder:
+        path = Path(folder) / "part.parquet"
+        if not _download(store, part.copied_from, path) or file_sha256(path) != part.report.sha256:
+            raise DataError(
+                f"{part.copied_from} is missing or not what was published: `kizami run --full` analyses without it"
+            )
+        there = {each.schema for each in part.derived}
+        made = [derive(store, corpus, each, path, part.report, run=run) for each in versions if each.major not in there]
+    return replace(part, derived=(*part.derived, *made))
 
 
 def _found_finished(store: ObjectStore, staged: str, path: Path, renewal: Renewal) -> bool:

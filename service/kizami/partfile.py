@@ -1,4 +1,4 @@
-"""Part files: schema v1 as Parquet, written the same way every time."""
+"""Part files: rows as Parquet, in a version of the schema, written the same way every time."""
 
 from __future__ import annotations
 
@@ -17,21 +17,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from kizami.encoded import ROWS, STRING_COLUMNS, codes_of, with_nulls
+from kizami.encoded import ROWS, STRING_COLUMNS, codes_of, encoded, with_nulls
+from kizami.errors import DataError
 from kizami.round_trip import broken_rows
 from kizami.runs import run_offsets
-from kizami_schemas import v1
+from kizami_schemas.versions import V1, SchemaVersion
 
 ROW_GROUP_ROWS: Final = 10_000
 ROW_GROUP_TOKENS: Final = 250_000
 """A row group ends with the row that brings it to either. Measured on 4.2 million tokens: groups of 1,000 rows are a
 fifth larger, whole files twice as slow to look one document up in."""
 
-_DICTIONARY_ENCODED: Final = [
-    *(field.name for field in v1.SCHEMA if not pa.types.is_list(field.type)),
-    *(f"{name}.list.element" for name in STRING_COLUMNS),
-    "sentence_start.list.element",
-]
 _FAILURES_KEY: Final = "kizami.analysis_failures"
 _TAKEN_OVER_KEY: Final = "kizami.rows_taken_over"
 
@@ -53,25 +49,27 @@ class PartReport:
 
 
 class PartWriter:
-    """Writes one part file: tables of schema v1 in, row groups out, in bounded memory.
+    """Writes one part file: tables of analysed rows in, row groups of a version of the schema out, in bounded memory.
 
     The same rows give the same row groups whatever the tables they come in. Without any row the file has no row group.
     """
 
-    def __init__(self, path: Path, *, fingerprint: str, run: str) -> None:
+    def __init__(self, path: Path, *, fingerprint: str, run: str, version: SchemaVersion = V1) -> None:
+        self._version = version
+        self._columns = encoded(version.schema)
         metadata = {
-            "kizami.schema": f"{v1.MAJOR}.{v1.MINOR}",
+            "kizami.schema": version.name,
             "kizami.fingerprint": fingerprint,
             "kizami.run": run,
         }
         # What is written holds Arrow dictionaries; the Arrow schema that readers are told holds plain strings.
-        told = base64.b64encode(v1.SCHEMA.with_metadata(metadata).serialize()).decode()
+        told = base64.b64encode(version.schema.with_metadata(metadata).serialize()).decode()
         self._metadata = metadata | {"ARROW:schema": told}
         self._writer = pq.ParquetWriter(
             path,
-            ROWS,
+            self._columns,
             store_schema=False,
-            use_dictionary=_DICTIONARY_ENCODED,
+            use_dictionary=_dictionary_encoded(version.schema),
             # Offsets only ever grow: as differences they take a seventh of the space on long texts.
             column_encoding={"start.list.element": "DELTA_BINARY_PACKED"},
             compression="zstd",
@@ -85,7 +83,10 @@ class PartWriter:
         self._pending_rows = 0
 
     def write(self, rows: pa.Table) -> None:
-        """Append rows of schema v1, strings of tokens plain or dictionary-encoded."""
+        """Append analysed rows, schema v1, strings of tokens plain or dictionary-encoded.
+
+        Raises DataError where the version makes other rows of them than it promises.
+        """
         rows = rows if rows.schema.equals(ROWS) else rows.cast(ROWS)
         tokens = pc.list_value_length(rows["start"]).to_numpy()
         while len(rows):
@@ -101,14 +102,21 @@ class PartWriter:
 
     def _flush(self) -> None:
         if self._pending:
-            group = pa.concat_tables(self._pending)
-            codes = _Codes(pc.list_value_length(group["start"]).to_numpy().astype(np.int64))
-            columns = [
-                codes.merged(group[field.name]) if field.name in STRING_COLUMNS else group[field.name].combine_chunks()
-                for field in ROWS
-            ]
-            self._writer.write_table(pa.Table.from_arrays(columns, schema=ROWS), row_group_size=len(group))
+            rows = pa.concat_tables(self._pending)
+            codes = _Codes(pc.list_value_length(rows["start"]).to_numpy().astype(np.int64))
+            group = self._derived(rows)
+            columns = [_column(group[field.name], field, codes) for field in self._columns]
+            self._writer.write_table(pa.Table.from_arrays(columns, schema=self._columns), row_group_size=len(group))
         self._pending, self._pending_rows, self._pending_tokens = [], 0, 0
+
+    def _derived(self, rows: pa.Table) -> pa.Table:
+        made = self._version.derive(rows)
+        if (len(made), made.schema.names) != (len(rows), self._columns.names):
+            raise DataError(
+                f"schema version {self._version.name} made {len(made)} rows of {len(rows)} with the columns "
+                f"{', '.join(made.schema.names)}: correct what derives it"
+            )
+        return made
 
     def finish(self, failures: Sequence[dict[str, Any]], *, taken_over: int = 0) -> None:
         """End the file. ``failures`` are the texts of this part that could not be analysed, ``taken_over`` counts the
@@ -130,6 +138,27 @@ class PartWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._writer.close()
+
+
+def _dictionary_encoded(schema: pa.Schema) -> list[str]:
+    """The columns to be written with dictionaries: all but ``start`` and the flags."""
+    plain = [field.name for field in schema if not pa.types.is_list(field.type)]
+    lists = [
+        field.name
+        for field in schema
+        if pa.types.is_list(field.type) and field.type.value_type != pa.bool_() and field.name != "start"
+    ]
+    return [*plain, *(f"{name}.list.element" for name in lists)]
+
+
+def _column(values: pa.ChunkedArray, field: pa.Field, codes: _Codes) -> pa.Array:
+    """A column of a row group as one array, as Parquet is to write it."""
+    if field.name in STRING_COLUMNS and values.type == field.type:
+        return codes.merged(values)
+    if pa.types.is_list(field.type) and pa.types.is_dictionary(field.type.value_type):
+        # A column of a version's own: as plain strings first, so that its dictionary follows from the rows alone.
+        values = values.cast(pa.list_(pa.string()))
+    return values.combine_chunks().cast(field.type)
 
 
 class _Codes:
@@ -239,6 +268,24 @@ def file_sha256(path: Path) -> str:
     """The SHA-256 of a file, in hex digits."""
     with path.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def derive_part(analysed: Path, path: Path, version: SchemaVersion, *, run: str) -> None:
+    """Write what a finished part of version 1 holds in another version; one row group at a time is in memory.
+
+    The same part gives the same file but for the ``run`` in its metadata. Raises DataError where the version makes
+    other rows of it than it promises.
+    """
+    read_dictionary = [f"{name}.list.element" for name in STRING_COLUMNS]
+    with pq.ParquetFile(analysed, read_dictionary=read_dictionary) as file:
+        metadata = file.metadata.metadata or {}
+        fingerprint = metadata.get(b"kizami.fingerprint", b"").decode()
+        with PartWriter(path, fingerprint=fingerprint, run=run, version=version) as writer:
+            for number in range(file.num_row_groups):
+                group = file.read_row_group(number, columns=ROWS.names, use_threads=False).combine_chunks()
+                columns = [group[field.name].cast(field.type) for field in ROWS]
+                writer.write(pa.Table.from_arrays(columns, schema=ROWS))
+            writer.finish(read_failures(analysed), taken_over=int(metadata.get(_TAKEN_OVER_KEY.encode(), 0)))
 
 
 def read_failures(path: Path) -> list[dict[str, Any]]:

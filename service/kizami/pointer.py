@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from kizami import json_form
+from kizami import json_form, layout
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,16 @@ class Pointer:
     fingerprint: str
     commit: int
     """Number of the commit that wrote it; 0 before that. In a catalogue: of the commit that first published it."""
+
+    def in_schema(self, schema: int) -> Pointer:
+        """The pointer to the same snapshot in another major version, where it has the same name."""
+        return replace(
+            self,
+            schema=schema,
+            path=layout.snapshot_prefix(self.corpus, self.snapshot, schema),
+            glob=layout.snapshot_glob(self.corpus, self.snapshot, schema),
+            manifest=layout.manifest_key(self.corpus, self.snapshot, schema),
+        )
 
 
 def decode_pointer(body: bytes, key: str) -> Pointer:

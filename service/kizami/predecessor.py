@@ -7,10 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from kizami import layout
+from kizami.derivation import DerivedPart
 from kizami.manifest import Manifest, PartEntry
+from kizami.partfile import PartReport
 from kizami.parts import Bounds
 from kizami.renewal import Renewal
-from kizami_schemas import v1
+from kizami_schemas.versions import V1
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,8 @@ class PreviousPart:
     number: int = 0
     upper: str | None = None
     """Where the next one begins; None: it is the last."""
+    derived: tuple[DerivedPart, ...] = ()
+    """The same in other versions of the schema that the run makes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +51,13 @@ class Predecessor:
     """That of the run."""
     fields: tuple[str, ...]
     """Those of the run."""
+    others: tuple[Manifest, ...] = ()
+    """Its manifests in other versions of the schema, those that the run makes."""
 
     @property
     def gives_rows(self) -> bool:
         """Whether equal texts have equal rows: the analysis and the columns are those of the run."""
-        schema = f"{v1.MAJOR}.{v1.MINOR}"
-        return (self.manifest.fingerprint, self.manifest.schema) == (self.fingerprint, schema)
+        return (self.manifest.fingerprint, self.manifest.schema) == (self.fingerprint, V1.name)
 
     @property
     def gives_parts(self) -> bool:
@@ -63,10 +68,21 @@ class Predecessor:
         """Its parts, in the order of their bounds."""
         folder = layout.snapshot_prefix(self.manifest.corpus, self.manifest.snapshot)
         uppers = [*self.manifest.bounds[1:], None]
+        derived: dict[str, tuple[DerivedPart, ...]] = {}
+        for other in self.others:
+            own = layout.snapshot_prefix(other.corpus, other.snapshot, other.major)
+            for entry in other.parts:
+                part = DerivedPart(other.major, entry.key, report_of(entry), own + entry.name)
+                derived[entry.name] = (*derived.get(entry.name, ()), part)
         return [
-            PreviousPart(folder + entry.name, entry, number, upper)
+            PreviousPart(folder + entry.name, entry, number, upper, derived.get(entry.name, ()))
             for number, (entry, upper) in enumerate(zip(self.manifest.parts, uppers, strict=True))
         ]
+
+
+def report_of(entry: PartEntry) -> PartReport:
+    """What was found in a part when it was made."""
+    return PartReport(entry.rows, entry.tokens, entry.unknown_tokens, entry.size_bytes, entry.sha256)
 
 
 def plan_parts(

@@ -6,8 +6,8 @@ pure functions of :mod:`kizami.commit`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Final
 
 from kizami import layout
@@ -50,7 +50,7 @@ _ATTEMPTS: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Whose lock: a corpus under a major version of the schema."""
+    """Whose lock: a corpus under a major version of the schema, whose commits are those of all other versions too."""
 
     corpus: str
     schema: int = 1
@@ -59,6 +59,11 @@ class Place:
     def head_key(self) -> str:
         """Key of the lock."""
         return layout.head_key(self.corpus, self.schema)
+
+    @property
+    def latest_key(self) -> str:
+        """Key of the pointer to the newest snapshot."""
+        return layout.latest_key(self.corpus, self.schema)
 
     def date_key(self, date: str) -> str:
         """Key of a business date's pointer."""
@@ -137,15 +142,15 @@ def beat(place: Place, hold: Hold) -> Steps[Hold]:
         raise _lost(place, displaced.found) from None
 
 
-def publish(place: Place, hold: Hold, pointer: Pointer) -> Steps[Hold]:
-    """Make the commit: from the moment this has swapped ``head.json``, the snapshot is published.
+def publish(place: Place, hold: Hold, pointer: Pointer, others: Collection[int] = ()) -> Steps[Hold]:
+    """Make the commit: from the moment this has swapped ``head.json``, the snapshot is published, also in ``others``.
 
     The pointers are not written yet (:func:`finish`). The Hold returned may have another holder already, if the answer
     was lost and somebody took over since; the commit is made all the same. Raises LockLostError if it is certain that
     the commit was not made and never will be, CommitStateUnknownError if it may have been; another error of the store
     means that it was not.
     """
-    return (yield from _commit(place, hold, pointer.snapshot, lambda head: committed(head, pointer)))
+    return (yield from _commit(place, hold, pointer.snapshot, lambda head: committed(head, pointer, others)))
 
 
 def roll_back(place: Place, hold: Hold, snapshot: str) -> Steps[Hold]:
@@ -197,9 +202,14 @@ def finish(place: Place, commit: Commit) -> Steps[None]:
     """Write all pointers of a commit unless they say so already. Whoever holds the lock may, any number of times."""
     try:
         yield from _point(place.date_key(commit.date), commit, commit.pointer, date_follows)
-        yield from _point(layout.latest_key(place.corpus, place.schema), commit, commit.pointer, latest_follows)
+        yield from _point(place.latest_key, commit, commit.pointer, latest_follows)
         for move in commit.moves:
             yield from _point(place.date_key(move.date), commit, move.pointer, date_follows)
+        for edition in commit.editions:
+            other = replace(place, schema=edition.schema)
+            for move in edition.moves:
+                yield from _point(other.date_key(move.date), commit, move.pointer, date_follows)
+            yield from _point(other.latest_key, commit, edition.latest, date_follows)
     except KizamiError as error:
         raise CommitStateUnknownError(
             f"commit {commit.n} of {place.corpus} ({commit.snapshot}) is made, but readers may not see it yet "
@@ -236,7 +246,8 @@ class Survey:
     """How ``dates/`` differs from the catalogue."""
 
     strays: tuple[tuple[str, str], ...]
-    """Key and etag of pointers that should not be there: their date shows nothing, by the catalogue."""
+    """Key and etag of pointers that should not be there: their date shows nothing, by the catalogue; or they are of
+    another major version, and what they name is not shown in it."""
     unknown: tuple[Pointer, ...]
     """Pointers to snapshots of which the catalogue knows nothing."""
     latest: Pointer | None
@@ -244,7 +255,7 @@ class Survey:
 
 
 def survey(place: Place, head: Head) -> Steps[Survey]:
-    """Look through ``dates/`` and ``latest.json``: two requests where all is as it should be.
+    """Look through ``dates/`` and ``latest.json``: two requests a major version where all is as it should be.
 
     A stray is what a process left that stopped for longer than its lock lasted and then went on to finish a commit
     whose date was taken back meanwhile. Unknown is what was published before there were catalogues. A pointer of a
@@ -263,11 +274,28 @@ def survey(place: Place, head: Head) -> Steps[Survey]:
             strays.append((key, read[1]))
         else:
             unknown.append(read[0])
-    found = yield from _read_pointer(layout.latest_key(place.corpus, place.schema))
+    found = yield from _read_pointer(place.latest_key)
     latest = found[0] if found else None
     if latest and latest.commit <= head.commits and not catalogue.knows(latest.snapshot):
         unknown.append(latest)
+    for schema in catalogue.others:
+        strays += yield from _strays(replace(place, schema=schema), head)
     return Survey(tuple(strays), tuple(unknown), latest)
+
+
+def _strays(other: Place, head: Head) -> Steps[list[tuple[str, str]]]:
+    """Pointers of another major version that should not be there, ``latest.json`` among them."""
+    shown = head.catalogue.shown_in(other.schema)
+    snapshots = {pointer.snapshot for pointer in shown.values()}
+    keys: list[str] = yield ListKeys(layout.dates_prefix(other.corpus, other.schema))
+    suspects = [key for key in keys if key not in {other.date_key(date) for date in shown}]
+    strays = []
+    for key in (*suspects, other.latest_key):
+        read = yield from _read_pointer(key)
+        is_latest = key == other.latest_key
+        if read and read[0].commit <= head.commits and not (is_latest and read[0].snapshot in snapshots):
+            strays.append((key, read[1]))
+    return strays
 
 
 def tidy(strays: Iterable[tuple[str, str]]) -> Steps[None]:

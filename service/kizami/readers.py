@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from kizami import layout
@@ -10,6 +11,7 @@ from kizami.errors import DataError
 from kizami.manifest import Manifest, decode_manifest
 from kizami.pointer import Pointer, decode_pointer
 from kizami.stores import ObjectMissingError, ObjectStore, open_store
+from kizami_schemas.versions import SchemaVersion
 
 _NAMED: Final = 5
 """Dates and snapshots that an error names, the newest."""
@@ -20,7 +22,8 @@ def snapshot_path(store: str, corpus: str, date: dt.date | str | None = None, sc
 
     ``store`` is the store's URL or folder, and what is returned starts with it. Without a ``date`` it is the newest
     snapshot, else the newest revision of that business date. The folder is complete and never changes; it is removed
-    only by retention, at least 24 hours after its pointer, or by a take-down.
+    only by retention, at least 24 hours after its pointer, or by a take-down. ``schema`` is the major version of the
+    schema; where several are published, a snapshot has one name in all.
 
     Raises DataError where nothing is published, UnavailableError when the store does not answer, ConfigurationError
     for a name or a date that cannot be one.
@@ -51,7 +54,7 @@ def read_pointer(store: ObjectStore, corpus: str, date: dt.date | str | None = N
         what = f"of {date} " if date else ""
         raise DataError(
             f"no snapshot {what}of corpus {corpus!r} is published in {store.url} under v{schema}; "
-            f"`kizami run {corpus}` makes one"
+            f"`kizami run {corpus}` makes one{'' if schema == 1 else f' where its `schemas` has {schema} in it'}"
         )
     return pointer
 
@@ -71,6 +74,29 @@ def read_manifest(store: ObjectStore, pointer: Pointer) -> Manifest:
         return decode_manifest(store.get(pointer.manifest).body, pointer.manifest)
     except ObjectMissingError:
         raise DataError(f"{pointer.manifest} is missing though its snapshot is published: restore it") from None
+
+
+def has_versions(store: ObjectStore, pointer: Pointer, schemas: Iterable[int]) -> bool:
+    """Whether what a date's pointer names is published under that date in other major versions of the schema too."""
+    return all(
+        (other := find_pointer(store, pointer.corpus, pointer.date, schema)) and other.snapshot == pointer.snapshot
+        for schema in schemas
+        if schema != pointer.schema
+    )
+
+
+def manifests_beside(store: ObjectStore, latest: Pointer, versions: Sequence[SchemaVersion]) -> tuple[Manifest, ...]:
+    """The manifests of the newest snapshot in other versions of the schema, as far as it is published in just these.
+
+    Raises DataError where one is missing or damaged.
+    """
+    found = []
+    for version in versions:
+        pointer = find_pointer(store, latest.corpus, schema=version.major)
+        if pointer and pointer.snapshot == latest.snapshot:
+            found.append(read_manifest(store, pointer))
+    names = {version.name for version in versions}
+    return tuple(manifest for manifest in found if manifest.schema in names)
 
 
 def find_manifest(store: ObjectStore, corpus: str, name: str, schema: int = 1) -> Manifest:

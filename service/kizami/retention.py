@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
@@ -89,20 +89,23 @@ class Plan:
 
 @dataclass(slots=True)
 class _Found:
-    """What a listing has of one snapshot."""
+    """What a listing has of one snapshot, in all versions of the schema."""
 
-    parts: list[ObjectInfo]
+    parts: list[ObjectInfo] = field(default_factory=list)
     manifest: ObjectInfo | None = None
+    """That of the first version: it is written last."""
+    manifests: list[ObjectInfo] = field(default_factory=list)
     tombstone: ObjectInfo | None = None
 
     @property
     def idle_seconds(self) -> float:
         """Since the last part was written."""
-        return min((part.age_seconds for part in self.parts), default=0.0)
+        return min((info.age_seconds for info in (*self.parts, *self.manifests)), default=0.0)
 
 
 def plan_gc(listing: Iterable[ObjectInfo], catalogue: Catalogue, latest: str | None, corpus: str, terms: Terms) -> Plan:
-    """What to remove of a corpus whose objects are ``listing``, and ``latest`` the snapshot that ``latest.json`` names.
+    """What to remove of a corpus whose objects, of all versions of the schema, are ``listing``, and ``latest`` the
+    snapshot that the ``latest.json`` of the first one names.
 
     For the one who holds the lock: nobody else is making a snapshot. Keys of no known kind are left alone.
     """
@@ -113,20 +116,19 @@ def plan_gc(listing: Iterable[ObjectInfo], catalogue: Catalogue, latest: str | N
     doomed: list[str] = []
     tombstones: list[Tombstone] = []
     for snapshot in sorted({*found, *(each.snapshot for each in after.publications)} - shown - {*after.doomed}):
-        own = found.get(snapshot, _Found([]))
-        if own.tombstone is None and (stone := _tombstone(snapshot, after)) and (own.parts or own.manifest):
+        own = found.get(snapshot, _Found())
+        if own.tombstone is None and (stone := _tombstone(snapshot, after)) and (own.parts or own.manifests):
             tombstones.append(stone)
         elif _is_overdue(own, terms, published=after.find(snapshot) is not None):
             doomed.append(snapshot)
     going = {*doomed, *after.doomed}
-    expected = {layout.date_key(corpus, date) for date in after.shown()}
     return Plan(
         retired=retired,
         doomed=tuple(doomed),
         gone=tuple(each for each in after.doomed if each not in found),
-        pointers=tuple(info.key for info in others["dates"] if info.key not in expected),
+        pointers=_stray_pointers(others["dates"], after, corpus),
         tombstones=tuple(tombstones),
-        manifests=tuple(own.manifest for snapshot, own in found.items() if snapshot in going and own.manifest),
+        manifests=tuple(info for snapshot, own in found.items() if snapshot in going for info in own.manifests),
         objects=(
             *(part for snapshot, own in found.items() if snapshot in going for part in own.parts),
             *(info for info in others["staging"] if info.age_seconds >= terms.staging_seconds),
@@ -150,6 +152,14 @@ def plan_quarantine(
         if info.key not in (kept or ())
         and (info.key in leaving or (kept is not None and info.age_seconds >= terms.quarantine_seconds))
     )
+
+
+def _stray_pointers(dates: Iterable[ObjectInfo], after: Catalogue, corpus: str) -> tuple[str, ...]:
+    """Keys of date pointers, of all versions of the schema, that are not to be there."""
+    expected = {layout.date_key(corpus, date) for date in after.shown()}
+    for schema in after.others:
+        expected |= {layout.date_key(corpus, date, schema) for date in after.shown_in(schema)}
+    return tuple(info.key for info in dates if info.key not in expected)
 
 
 def _overdue(catalogue: Catalogue, latest: str | None, terms: Terms) -> tuple[str, ...]:
@@ -188,14 +198,17 @@ def _sorted_out(
     found: dict[str, _Found] = {}
     others: dict[str, list[ObjectInfo]] = defaultdict(list)
     for info in listing:
-        folder, _, rest = info.key.removeprefix(layout.corpus_prefix(corpus)).partition("/")
+        schema, key = layout.within(corpus, info.key) or (1, info.key)
+        folder, _, rest = key.partition("/")
         match folder:
             case "snapshots" if "/" in rest:
-                found.setdefault(rest.partition("/")[0], _Found([])).parts.append(info)
+                found.setdefault(rest.partition("/")[0], _Found()).parts.append(info)
             case "manifests" if rest.endswith(".json"):
-                found.setdefault(rest.removesuffix(".json"), _Found([])).manifest = info
+                own = found.setdefault(rest.removesuffix(".json"), _Found())
+                own.manifests.append(info)
+                own.manifest = info if schema == 1 else own.manifest
             case "tombstones" if rest.endswith(".json"):
-                found.setdefault(rest.removesuffix(".json"), _Found([])).tombstone = info
+                found.setdefault(rest.removesuffix(".json"), _Found()).tombstone = info
             case _:
                 others[folder].append(info)
     return found, others

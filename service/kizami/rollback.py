@@ -50,7 +50,8 @@ def roll_back(held: Undertaking, corpus: str, snapshot: str) -> Rollback:
         shown, to_show = before.shown(), after.shown()
         appearing = [each for each in to_show.values() if each not in shown.values()]
         for each in dict.fromkeys([target, *appearing]):
-            _require_whole(held.store, each.pointer)
+            for pointer in (each.pointer, *map(each.pointer.in_schema, each.others)):
+                _require_whole(held.store, pointer)
     with held.record.stage("publish"):
         # Before the commit: a tombstone left on a snapshot that is shown would have it deleted too soon the next time.
         held.store.delete(layout.tombstone_key(corpus, each.snapshot) for each in appearing)

@@ -15,17 +15,18 @@ import pyarrow.parquet as pq
 
 from kizami import json_form, layout, quarantine
 from kizami.errors import DataError
-from kizami.excision import Copy, Excised, copy_without, excise
+from kizami.excision import Copy, Excised, copy_beside, copy_without, excise
 from kizami.manifest import Manifest, PartEntry, decode_manifest, pointer_to
-from kizami.partfile import file_sha256
+from kizami.partfile import PartReport, derive_part, file_sha256
 from kizami.pointer import Pointer
+from kizami.predecessor import report_of
 from kizami.record import new_id, now, timestamp
 from kizami.stores import ConditionFailedError, ObjectMissingError, ObjectStore, Versioning
 from kizami.suppression import suppress
 from kizami.traces import ids_in_json, redacted, traces
 from kizami.undertaking import Undertaking
 from kizami.verification import faults_of_folder
-from kizami_schemas import v1
+from kizami_schemas.versions import V1, SchemaVersion, find_version
 
 _COPIES_AT_ONCE: Final = 8
 _BATCH: Final = 1000
@@ -134,6 +135,8 @@ class _Work:
     found: set[str] = field(default_factory=set)
     _excised: dict[str, Excised] = field(default_factory=dict)
     """By the SHA-256 of the part; snapshots have many in common."""
+    _derived: dict[tuple[Path, str], tuple[Path, PartReport]] = field(default_factory=dict)
+    """By the file of version 1 and the name of the other version."""
     _placed: dict[Path, str] = field(default_factory=dict)
     """Where in the store a new file is already."""
 
@@ -143,7 +146,7 @@ class _Work:
         one that readers are shown and that is damaged."""
         catalogue = self.held.lease.catalogue
         shown = {each.snapshot for each in catalogue.shown().values()}
-        there = set(self._list(layout.corpus_prefix(self.corpus)))
+        there = set(self._everything())
         copies: dict[str, Pointer] = {}
         unwanted: list[str] = []
         for publication in catalogue.publications:
@@ -153,13 +156,16 @@ class _Work:
                 continue
             try:
                 copy = self._copy(name, folder)
+                beside = (
+                    [self._copy_beside(copy, name, schema, folder) for schema in publication.others] if copy else []
+                )
             except DataError:
                 if name in shown:
                     raise
                 unwanted += [name]  # damaged: nobody can be shown it again
                 continue
             if copy is not None:
-                self._write(copy)
+                self._write(copy, beside)
                 copies[name] = pointer_to(copy.manifest, publication.pointer.published_at)
         for name in sorted(_snapshots(there, self.corpus)):
             if not catalogue.knows(name) and self._is_unwanted(name, folder, there):
@@ -178,8 +184,8 @@ class _Work:
         except DataError:
             return True
 
-    def _manifest(self, snapshot: str) -> Manifest:
-        key = layout.manifest_key(self.corpus, snapshot)
+    def _manifest(self, snapshot: str, schema: int = 1) -> Manifest:
+        key = layout.manifest_key(self.corpus, snapshot, schema)
         try:
             return decode_manifest(self.held.store.get(key).body, key)
         except ObjectMissingError:
@@ -209,11 +215,8 @@ class _Work:
         if entry.sha256 in self._excised:
             return self._excised[entry.sha256]
         key = layout.snapshot_prefix(self.corpus, manifest.snapshot) + entry.name
-        if manifest.schema != f"{v1.MAJOR}.{v1.MINOR}":
-            raise DataError(
-                f"{key} is of schema {manifest.schema}, which this version does not write: take the document down with "
-                "the version that wrote it, or let retention remove the snapshot"
-            )
+        if manifest.schema != V1.name:
+            raise _not_written(key, manifest.schema)
         source, target = folder / "source.parquet", folder / f"{len(self._excised)}.parquet"
         try:
             self.held.store.download(key, source)
@@ -231,11 +234,42 @@ class _Work:
         self._excised[entry.sha256] = cut
         return cut
 
-    def _write(self, copy: Copy) -> None:
-        """Write the parts, the quarantine and last the manifest of a copy. Raises DataError unless its folder then
-        holds just what it should."""
-        store, name = self.held.store, copy.manifest.snapshot
-        prefix = layout.snapshot_prefix(self.corpus, name)
+    def _copy_beside(self, copy: Copy, snapshot: str, schema: int, folder: Path) -> Copy:
+        """The same copy in another version of the schema: what was cut out of is derived again."""
+        other, version = self._manifest(snapshot, schema), find_version(schema)
+        derived: dict[Path, tuple[Path, PartReport]] = {}
+        for part in copy.parts:
+            if isinstance(part.source, Path):
+                if version is None or other.schema != version.name:
+                    raise _not_written(layout.manifest_key(self.corpus, snapshot, schema), other.schema)
+                derived[part.source] = self._derive(part.source, part.entry, version, folder)
+        return copy_beside(copy, other, derived)
+
+    def _derive(self, cut: Path, entry: PartEntry, version: SchemaVersion, folder: Path) -> tuple[Path, PartReport]:
+        if (cut, version.name) not in self._derived:
+            self.held.lease.check()
+            path = folder / f"{cut.stem}-v{version.name}.parquet"
+            derive_part(cut, path, version, run=self.held.record.entry.run)
+            report = replace(report_of(entry), size_bytes=path.stat().st_size, sha256=file_sha256(path))
+            self._derived[cut, version.name] = path, report
+        return self._derived[cut, version.name]
+
+    def _write(self, copy: Copy, beside: Sequence[Copy]) -> None:
+        """Write the parts, the quarantine and the manifests of a copy in all versions of the schema, last the manifest
+        of the first. Raises DataError unless its folders then hold just what they should."""
+        store, manifests = self.held.store, [self._write_parts(each) for each in (*beside, copy)]
+        if len(copy.quarantined):
+            # A file of its own: the original's goes with the original.
+            key = layout.quarantine_key(self.corpus, copy.manifest.snapshot)
+            manifests = [replace(manifest, quarantine=key) for manifest in manifests]
+            store.put(key, quarantine.to_parquet([copy.quarantined]))
+        for manifest in manifests:
+            store.put(layout.manifest_key(self.corpus, manifest.snapshot, manifest.major), json_form.encode(manifest))
+
+    def _write_parts(self, copy: Copy) -> Manifest:
+        """Write the parts of a copy; its manifest."""
+        store = self.held.store
+        prefix = layout.snapshot_prefix(self.corpus, copy.manifest.snapshot, copy.manifest.major)
 
         def place(part: tuple[str | Path, str]) -> None:
             source, key = part
@@ -256,19 +290,16 @@ class _Work:
             list(pool.map(place, to_copy))
         if faults := faults_of_folder(copy.manifest, store.list(prefix)):
             raise DataError(f"{faults[0].key} {faults[0].what}; run it again")
-        manifest = copy.manifest
-        if len(copy.quarantined):
-            # A file of its own: the original's goes with the original.
-            manifest = replace(manifest, quarantine=layout.quarantine_key(self.corpus, name))
-            store.put(manifest.quarantine or "", quarantine.to_parquet([copy.quarantined]))
-        store.put(layout.manifest_key(self.corpus, name), json_form.encode(manifest))
+        return copy.manifest
 
     def delete(self) -> int:
         """Delete all that is doomed, and everything in ``staging/``; the number of objects."""
         lease, store = self.held.lease, self.held.store
         doomed = lease.catalogue.doomed
-        listing = self._list(layout.corpus_prefix(self.corpus))
-        manifests = {layout.manifest_key(self.corpus, each) for each in doomed} & set(listing)
+        listing = self._everything()
+        schemas = layout.MAJOR_VERSIONS
+        manifests = {layout.manifest_key(self.corpus, each, schema) for each in doomed for schema in schemas}
+        manifests &= set(listing)
         kept = set(_quarantines(store, [key for key in self._manifests(listing) if key not in manifests]))
         keys = [
             *sorted((set(_quarantines(store, sorted(manifests))) - kept) & set(listing)),
@@ -312,6 +343,10 @@ class _Work:
             except (ObjectMissingError, ConditionFailedError):
                 continue  # the search at the end tells if an id is still there
 
+    def _everything(self) -> list[str]:
+        """Keys of all objects, of all versions of the schema."""
+        return [key for prefix in layout.corpus_prefixes(self.corpus) for key in self._list(prefix)]
+
     def _list(self, prefix: str) -> list[str]:
         return [info.key for info in self.held.store.list(prefix)]
 
@@ -342,14 +377,30 @@ def _quarantine(store: ObjectStore, key: str | None) -> pa.Table:
         raise DataError(f"{key} cannot be read ({' '.join(str(error).split())}): restore or delete it") from None
 
 
+def _not_written(key: str, schema: str) -> DataError:
+    return DataError(
+        f"{key} is of schema {schema}, which this version does not write: take the document down with the version that "
+        "wrote it, or let retention remove the snapshot"
+    )
+
+
 def _snapshots(keys: Collection[str], corpus: str) -> set[str]:
     """Names of the snapshots of which there is a part or a manifest."""
-    prefix = layout.manifests_prefix(corpus)
-    manifests = {key.removeprefix(prefix).removesuffix(".json") for key in keys if key.startswith(prefix)}
+    manifests = {
+        rest.removeprefix("manifests/").removesuffix(".json")
+        for key in keys
+        if (rest := _within(key, corpus)).startswith("manifests/")
+    }
     return manifests | {name for key in keys if (name := _snapshot_of(key, corpus))}
 
 
 def _snapshot_of(key: str, corpus: str) -> str | None:
     """The snapshot in whose folder an object lies."""
-    prefix = layout.snapshots_prefix(corpus)
-    return key.removeprefix(prefix).partition("/")[0] if key.startswith(prefix) else None
+    rest = _within(key, corpus)
+    return rest.split("/")[1] if rest.startswith("snapshots/") else None
+
+
+def _within(key: str, corpus: str) -> str:
+    """An object's key in the tree of its version of the schema."""
+    _, rest = layout.within(corpus, key) or (0, "")
+    return rest

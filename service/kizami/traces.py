@@ -18,7 +18,6 @@ from kizami.stores import ObjectMissingError, ObjectStore
 from kizami.verification import Fault
 
 _OBJECTS_AT_ONCE: Final = 4
-_MAJOR_VERSIONS: Final = range(1, 10)
 _NOT_OF_DOCUMENTS: Final = frozenset(
     {"schema", "corpus", "date", "name", "fields", "normalisation", "versions", "verb", "state", "stage", "host"}
 )
@@ -77,7 +76,7 @@ def traces(
     Reads every byte, with a few objects on the disk at a time. ``on_object`` is told how many of how many are done.
     What cannot be searched counts as a fault, too.
     """
-    keys = [info.key for schema in _MAJOR_VERSIONS for info in store.list(layout.corpus_prefix(corpus, schema))]
+    keys = [info.key for prefix in layout.corpus_prefixes(corpus) for info in store.list(prefix)]
     wanted = pa.array(ids, pa.string())
     faults: list[Fault] = []
     with tempfile.TemporaryDirectory(prefix="kizami-forget-") as folder, ThreadPoolExecutor(_OBJECTS_AT_ONCE) as pool:

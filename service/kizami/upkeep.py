@@ -42,7 +42,9 @@ def _publish(parsed: argparse.Namespace) -> Answer:
     entry = _entry(parsed.corpus, "publish", config)
     with interruption.watching(), undertaking(store, config.lock, entry, say=_say, sleep=interruption.sleep) as held:
         interruption.check()
-        done = publish(held, parsed.corpus, parsed.snapshot, force=parsed.force)
+        schemas = config.corpus(parsed.corpus).schemas
+        held.record.note(schemas=schemas)
+        done = publish(held, parsed.corpus, parsed.snapshot, force=parsed.force, schemas=schemas)
         text = _publish_text(done)
         held.record.note(snapshot=done.pointer.snapshot, date=done.pointer.date, outcome=text.splitlines()[0])
         if not done.did_nothing:
@@ -98,6 +100,8 @@ def _verify_text(found: Verification) -> str:
     name = f"{found.snapshot} of {found.corpus}, {found.date}" if found.date else found.corpus
     if not found.faults:
         parts = f"{found.parts:,} part{'' if found.parts == 1 else 's'}"
+        if len(found.schemas) > 1:
+            parts = f"schema versions {' and '.join(map(str, found.schemas))}: {parts}"
         return f"{name}: {parts}, {found.rows:,} rows, {found.size_bytes:,} bytes, as published"
     lines = [f"{fault.key} {fault.what}" for fault in found.faults]
     return "\n".join([f"{name}: {len(lines):,} {'fault' if len(lines) == 1 else 'faults'}", *lines])

@@ -1,4 +1,5 @@
-"""The protocol among rivals, crashes, pauses and lost answers, one store call at a time."""
+"""The protocol among rivals, crashes, pauses and lost answers, one store call at a time; of the snapshots some are
+published in two versions of the schema."""
 
 from __future__ import annotations
 
@@ -173,7 +174,8 @@ class Machine(RuleBasedStateMachine):
             case "beat":
                 self.advance(actor, protocol.beat(PLACE, hold))
             case "publish":
-                self.advance(actor, protocol.publish(PLACE, hold, actor.pointer))
+                others = _others(actor.pointer.snapshot)
+                self.advance(actor, protocol.publish(PLACE, hold, actor.pointer, others))
             case "roll back":
                 if not (found := hold.head.catalogue.publications):
                     self.go_on(actor)
@@ -370,7 +372,11 @@ class Machine(RuleBasedStateMachine):
                 assert numbers == sorted(set(numbers)), key
                 for version in versions:
                     commit = made[version.commit]
-                    assert version in {commit.pointer, *(move.pointer for move in commit.moves)}
+                    moves = [*commit.moves, *(move for each in commit.editions for move in each.moves)]
+                    assert version in {commit.pointer, *(move.pointer for move in moves)} | {
+                        each.latest for each in commit.editions
+                    }
+                    assert key.startswith(f"v{version.schema}/")
 
     @invariant()
     def latest_never_goes_to_an_earlier_date(self) -> None:
@@ -395,18 +401,25 @@ class Machine(RuleBasedStateMachine):
 
     def pointers_are_complete(self, *, strays: bool = True) -> None:
         """Every pointer is as the commits say; ``strays``: one of a vanished date may have been brought back."""
-        latest, dates = self.expected()
+        latest, dates, newest = self.expected()
         assert self.read(layout.latest_key(CORPUS)) == latest
         for date in DATES:
             found, expected = self.read(layout.date_key(CORPUS, date)), dates.get(date)
             if expected is not None or not strays:
                 assert found == expected
+        second = {date: snapshot for date, snapshot in newest.items() if _others(snapshot)}
+        named = {layout.date_key(CORPUS, date, 2): second.get(date) for date in DATES}
+        named[layout.latest_key(CORPUS, 2)] = second[max(second)] if second else None
+        for key, snapshot in named.items():
+            found = self.read(key)
+            if snapshot is not None or not strays:
+                assert (found.snapshot if found else None) == snapshot, key
 
     def read(self, key: str) -> Pointer | None:
         return decode_pointer(self.store.objects[key][0], key) if key in self.store.objects else None
 
-    def expected(self) -> tuple[Pointer | None, dict[str, Pointer]]:
-        """``latest`` and the dates' pointers, told from the commits alone."""
+    def expected(self) -> tuple[Pointer | None, dict[str, Pointer], dict[str, str]]:
+        """``latest``, the dates' pointers, and the snapshots that the dates show, told from the commits alone."""
         latest: Pointer | None = None
         dates: dict[str, Pointer] = {}
         first: dict[str, Pointer] = {}
@@ -445,7 +458,7 @@ class Machine(RuleBasedStateMachine):
                 elif before.get(date) != after[date] or date == target.date:
                     dates[date] = replace(first[after[date]], commit=commit.n)
             latest = replace(target, commit=commit.n)
-        return latest, dates
+        return latest, dates, _newest(alive, first)
 
     def teardown(self) -> None:
         """Whatever happened, the next run takes the lock, leaves the pointers complete, and publishes."""
@@ -462,6 +475,8 @@ class Machine(RuleBasedStateMachine):
         run(protocol.tidy(run(protocol.survey(PLACE, hold.head)).strays))
         self.pointers_are_complete(strays=False)
         vanished = {layout.date_key(CORPUS, date) for date in DATES if date not in self.expected()[1]}
+        second = {layout.latest_key(CORPUS, 2), *(layout.date_key(CORPUS, date, 2) for date in DATES)}
+        vanished |= {key for key in second if self.read(key) is None}
         while self.late:
             operation = self.late.pop(0)
             try:
@@ -477,6 +492,11 @@ class Machine(RuleBasedStateMachine):
 def _newest(alive: list[str], first: dict[str, Pointer]) -> dict[str, str]:
     """The newest of these snapshots by date."""
     return {first[each].date: each for each in sorted(alive, key=lambda each: first[each].commit)}
+
+
+def _others(snapshot: str) -> tuple[int, ...]:
+    """The other versions of the schema that a snapshot is published in: two of three are in both, and their copies."""
+    return (2,) if int(snapshot.split("-")[1]) % 3 else ()
 
 
 def _same(one: Commit, other: Commit) -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Final
 
 from kizami import candidates, json_form, layout
@@ -65,21 +66,29 @@ def _body(snapshot: str, number: int) -> bytes:
     return f"part {number} of {snapshot}\n".encode()
 
 
-def put_snapshot(store: ObjectStore, made: Manifest) -> None:
-    """Write parts, quarantine and manifest; nobody points to them yet."""
-    for number in range(len(made.parts)):
-        store.put(layout.part_key(CORPUS, made.snapshot, number), _body(made.snapshot, number))
+def put_snapshot(store: ObjectStore, made: Manifest, others: Collection[int] = ()) -> None:
+    """Write parts, quarantine and manifest, in other versions of the schema too; nobody points to them yet."""
     if made.quarantine:
         store.put(made.quarantine, b"held back")
-    store.put(layout.manifest_key(CORPUS, made.snapshot), json_form.encode(made))
+    for schema in (*others, 1):
+        for number in range(len(made.parts)):
+            store.put(layout.part_key(CORPUS, made.snapshot, number, schema), _body(made.snapshot, number))
+        body = json_form.encode(replace(made, schema=f"{schema}.0"))
+        store.put(layout.manifest_key(CORPUS, made.snapshot, schema), body)
 
 
-def publish(store: ObjectStore, snapshot: str, date: str = "2026-11-23", quarantine: str | None = None) -> Pointer:
+def publish(
+    store: ObjectStore,
+    snapshot: str,
+    date: str = "2026-11-23",
+    quarantine: str | None = None,
+    others: Collection[int] = (),
+) -> Pointer:
     """Put a snapshot on the shelf and publish it, as a run does."""
     made = manifest(snapshot, date, quarantine=quarantine)
     with Lease.take(store, CORPUS, holder(f"run-of-{snapshot}", date=date), on_takeover=nobody_died) as lease:
-        put_snapshot(store, made)
-        return lease.commit(pointer_to(made, f"{date}T05:30:00Z"))
+        put_snapshot(store, made, others)
+        return lease.commit(pointer_to(made, f"{date}T05:30:00Z"), others)
 
 
 @contextmanager
@@ -97,7 +106,12 @@ def go_back(store: ObjectStore, snapshot: str, run: str = "") -> Rollback:
 
 
 def put_candidate(
-    store: ObjectStore, snapshot: str, date: str = "2026-11-23", *, gates: tuple[Gate, ...] = OPEN
+    store: ObjectStore,
+    snapshot: str,
+    date: str = "2026-11-23",
+    *,
+    gates: tuple[Gate, ...] = OPEN,
+    others: Collection[int] = (),
 ) -> None:
     """Leave a snapshot on the shelf that was made now, and not published."""
     with Lease.take(store, CORPUS, holder(f"run-of-{snapshot}", date=date), on_takeover=nobody_died) as lease:
@@ -109,34 +123,38 @@ def put_candidate(
             predecessor=latest.snapshot if latest else None,
             after_commit=last.n if last else 0,
         )
-        put_snapshot(store, made)
+        put_snapshot(store, made, others)
 
 
-def publish_candidate(store: ObjectStore, snapshot: str, *, force: bool = False, run: str = "") -> Publishing:
+def publish_candidate(
+    store: ObjectStore, snapshot: str, *, force: bool = False, run: str = "", schemas: Collection[int] = (1,)
+) -> Publishing:
     """Publish it as the verb does."""
     with undertake(store, "publish", run) as held:
-        return candidates.publish(held, CORPUS, snapshot, force=force)
+        return candidates.publish(held, CORPUS, snapshot, force=force, schemas=schemas)
 
 
-def shown(store: ObjectStore) -> dict[str, str]:
+def shown(store: ObjectStore, schema: int = 1) -> dict[str, str]:
     """What readers are shown, by date and under ``latest``; fails unless every bit of it is there."""
-    prefix = layout.dates_prefix(CORPUS)
+    prefix = layout.dates_prefix(CORPUS, schema)
     dates = [info.key.removeprefix(prefix).removesuffix(".json") for info in store.list(prefix)]
     found = {}
     for name, date in [("latest", None), *((date, date) for date in dates)]:
-        pointer = find_pointer(store, CORPUS, date)
+        pointer = find_pointer(store, CORPUS, date, schema)
         if pointer is None:
             continue
+        assert pointer == pointer.in_schema(schema)
         found[name] = pointer.snapshot
         made = decode_manifest(store.get(pointer.manifest).body, pointer.manifest)
-        assert (made.snapshot, made.date) == (pointer.snapshot, date or pointer.date)
+        assert (made.snapshot, made.date, made.major) == (pointer.snapshot, date or pointer.date, schema)
         listed = {info.key: info.size_bytes for info in store.list(pointer.path)}
         assert listed == {pointer.path + part.name: part.size_bytes for part in made.parts}, pointer.snapshot
     return found
 
 
-def folders(store: ObjectStore) -> set[str]:
+def folders(store: ObjectStore, schema: int = 1) -> set[str]:
     """Snapshots of which there is any part or a manifest."""
-    parts = {info.key.split("/")[3] for info in store.list(layout.snapshots_prefix(CORPUS))}
-    manifests = {info.key.split("/")[3].removesuffix(".json") for info in store.list(layout.manifests_prefix(CORPUS))}
+    parts = {info.key.split("/")[3] for info in store.list(layout.snapshots_prefix(CORPUS, schema))}
+    prefix = layout.manifests_prefix(CORPUS, schema)
+    manifests = {info.key.split("/")[3].removesuffix(".json") for info in store.list(prefix)}
     return parts | manifests

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -22,6 +22,7 @@ from kizami.parts import cut_bounds, split
 from kizami.stores import ObjectStore, open_store
 from kizami.texts import TEXTS, text_hash
 from kizami_schemas import v1
+from kizami_schemas.versions import SchemaVersion
 
 FIELDS: Final = ("title", "steps")
 Document = tuple[str, str, Sequence[str]]
@@ -38,6 +39,8 @@ class Recipe:
     corpus: str = "recipes"
     part_bytes: int = 4096
     normalisation: Normalisation = Normalisation.UNIDIC
+    versions: tuple[SchemaVersion, ...] = ()
+    """The versions of the schema that it is published in beside the first."""
 
 
 def recipes(count: int = 120) -> list[Document]:
@@ -96,12 +99,21 @@ def publish_in(store: ObjectStore, recipe: Recipe) -> Manifest:
     with Lease.take(store, recipe.corpus, holder, on_takeover=lambda _: None) as lease:
         parts = _build(store, recipe)
         manifest = _manifest(recipe, parts)
-        for part in manifest.parts:
-            folder = layout.snapshot_prefix(recipe.corpus, recipe.snapshot)
-            store.copy(layout.staging_key(recipe.corpus, part.key), folder + part.name)
-        store.put(layout.manifest_key(recipe.corpus, recipe.snapshot), json_form.encode(manifest))
-        lease.commit(pointer_to(manifest, manifest.created_at))
+        for version in recipe.versions:
+            own = [part.in_schema(version.major) for part in parts]
+            entries = tuple(_entry(part) for part in own)
+            _place(store, replace(manifest, schema=version.name, parts=entries))
+        _place(store, manifest)
+        lease.commit(pointer_to(manifest, manifest.created_at), [version.major for version in recipe.versions])
     return manifest
+
+
+def _place(store: ObjectStore, manifest: Manifest) -> None:
+    folder = layout.snapshot_prefix(manifest.corpus, manifest.snapshot, manifest.major)
+    for part in manifest.parts:
+        store.copy(layout.staging_key(manifest.corpus, part.key), folder + part.name)
+    key = layout.manifest_key(manifest.corpus, manifest.snapshot, manifest.major)
+    store.put(key, json_form.encode(manifest))
 
 
 def _build(store: ObjectStore, recipe: Recipe) -> list[BuiltPart]:
@@ -122,6 +134,7 @@ def _build(store: ObjectStore, recipe: Recipe) -> list[BuiltPart]:
             lower=lower,
             upper=bounds[number + 1] if number + 1 < len(bounds) else None,
             fingerprint=fingerprint(bundled_dictionary(), recipe.normalisation),
+            versions=recipe.versions,
         )
         built.append(build_part(job, [own], analyser, store, lambda _: None))
     return built

@@ -53,10 +53,10 @@ class Published:
         return rows
 
 
-def published(store: str, corpus: str = "recipes", date: str | None = None) -> Published:
+def published(store: str, corpus: str = "recipes", date: str | None = None, schema: int = 1) -> Published:
     """The newest snapshot, or that of a business date."""
     opened = open_store(store)
-    pointer = read_pointer(opened, corpus, date)
+    pointer = read_pointer(opened, corpus, date, schema)
     return Published(store, pointer, read_manifest(opened, pointer))
 
 
