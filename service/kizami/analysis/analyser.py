@@ -7,11 +7,13 @@ every column is an index into a dictionary. Nothing in Python runs once a token.
 
 from __future__ import annotations
 
+import itertools
 import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache
+from operator import methodcaller
 from pathlib import Path
 from typing import Final
 
@@ -54,6 +56,8 @@ _MEMORY_CODE_POINTS: Final = 64
 """What MeCab printed is remembered of this many sentences of at most this length (up to 10 MB): longer ones hardly ever
 come again."""
 
+_line_ends: Final = methodcaller("count", "\n")
+
 _Indices = npt.NDArray[np.int32]
 
 
@@ -87,12 +91,10 @@ class Analyser:
         """Tokens of ``texts``. Time and memory go with their total length: give it some MB at once, not a corpus."""
         shown = show(texts, self.normalisation)
         starts, ends = cut_sentences(shown.shown)
-        number_of: dict[str, int] = {}
-        order = [
-            number_of.setdefault(shown.shown[start:end], len(number_of))
-            for start, end in zip(starts.tolist(), ends.tolist(), strict=True)
-        ]
-        distinct = list(number_of)
+        cut = list(map(shown.shown.__getitem__, map(slice, starts.tolist(), ends.tolist())))
+        distinct = list(dict.fromkeys(cut))
+        number_of = dict(zip(distinct, range(len(distinct)), strict=True))
+        order = list(map(number_of.__getitem__, cut))
         read = self._read(distinct)
         sentences = np.array(order, np.int64)
         sentence_text = np.searchsorted(shown.bounds, shown.original(starts), "right") - 1
@@ -132,10 +134,10 @@ class Analyser:
     def _read(self, sentences: Sequence[str]) -> _Read:
         """Analyse distinct sentences."""
         printed = self._print(sentences)
-        lines = [text.count("\n") + 1 if text else 0 for text in printed]
         data = "\n".join(filter(None, printed)).encode() + b"\n"
         ends = np.flatnonzero(np.frombuffer(data, np.uint8) == ord("\n")).astype(np.int32) + 1
-        tokens = np.array(lines, np.int64)
+        tokens = np.fromiter(map(_line_ends, printed), np.int64, len(printed))
+        tokens += np.fromiter(map(bool, printed), np.int64, len(printed))
         count = int(tokens.sum())
         offsets = np.concatenate(([0], ends[:count]), dtype=np.int32)
         equal = pa.StringArray.from_buffers(count, pa.py_buffer(offsets), pa.py_buffer(data)).dictionary_encode()
@@ -229,7 +231,7 @@ def _parse_lines(lines: pa.StringArray) -> dict[str, pa.Array]:
 
 def _is_whole(sentences: Sequence[str], tokens: Offsets, token_end: Offsets, heads: pa.StringArray) -> bool:
     """Whether the tokens rebuild all sentences, but for white space at their end."""
-    expected = [sentence.rstrip(" ") for sentence in sentences]
+    expected = list(map(str.rstrip, sentences, itertools.repeat(" ")))
     lengths = np.fromiter(map(len, expected), np.int64, len(expected))
     rebuilt = np.zeros(len(tokens), np.int64)
     some = tokens > 0

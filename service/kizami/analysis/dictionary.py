@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
+
+from blake3 import blake3
 
 from kizami.analysis.shown import Normalisation
 from kizami.analysis.user_dictionary import UserDictionary
@@ -49,14 +50,13 @@ def fingerprint(dictionary: Dictionary, normalisation: Normalisation) -> str:
 
     Hashed are ``ANALYSIS_VERSION``, MeCab (as fugashi brings it), the dictionary's bytes, the normalisation and, where
     there is one, the bytes of the user dictionary's CSV.
-    Computed once a process: 260 MB of dictionary take about 0.2 s.
+    Computed once a process: BLAKE3 takes 260 MB of dictionary in a quarter of the time of SHA-256.
     """
-    digest = hashlib.sha256(f"{ANALYSIS_VERSION}\0fugashi {version('fugashi')}\0{normalisation}\0".encode())
+    digest = blake3(f"{ANALYSIS_VERSION}\0fugashi {version('fugashi')}\0{normalisation}\0".encode())
     for name in _DECISIVE_FILES:
-        with (dictionary.folder / name).open("rb") as file:
-            digest.update(f"{name}\0".encode())
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+        digest.update(f"{name}\0".encode())
+        digest.update(blake3().update_mmap(dictionary.folder / name).digest())
     if dictionary.user is not None:
         digest.update(b"user dictionary\0")
-        digest.update(hashlib.sha256(dictionary.user.content).digest())
+        digest.update(blake3(dictionary.user.content).digest())
     return digest.hexdigest()[:32]

@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
 from kizami.errors import ConfigurationError
+from kizami.runs import ranges
 
 # Place of each column in UniDic's 26 features, and the value that says there is none.
 _FEATURES: Final = {
@@ -213,8 +214,9 @@ def _feature_columns(lines: list[bytes]) -> dict[str, pa.StringArray]:
     Unknown words have six features, words of a user dictionary as many as their author wrote: what is missing is none.
     """
     names = [str(place) for place in range(_WIDTH)] + ["rest"]
+    content, place_of = _cut_lines(lines)
     table = arrow_csv.read_csv(
-        pa.py_buffer(b"\n".join(map(_with_rest, lines)) + b"\n"),
+        pa.py_buffer(content),
         read_options=arrow_csv.ReadOptions(use_threads=False, column_names=names, block_size=1 << 30),
         parse_options=arrow_csv.ParseOptions(quote_char='"', double_quote=True, ignore_empty_lines=False),
         convert_options=arrow_csv.ConvertOptions(
@@ -228,7 +230,8 @@ def _feature_columns(lines: list[bytes]) -> dict[str, pa.StringArray]:
     columns = {}
     for name, (place, none) in _FEATURES.items():
         values = table[str(place)].combine_chunks()
-        columns[name] = _without(values, none) if none else values
+        values = _without(values, none) if none else values
+        columns[name] = values if place_of is None else values.take(place_of)
     return columns
 
 
@@ -236,11 +239,33 @@ def _without(values: pa.StringArray, none: str) -> pa.StringArray:
     return pc.if_else(pc.equal(values, none), pa.scalar(None, pa.string()), values)
 
 
+def _cut_lines(lines: list[bytes]) -> tuple[bytes, pa.Int64Array | None]:
+    """CSV of exactly ``_WIDTH`` features a line and an empty one, and where in it each line stands; None: in order."""
+    data = np.frombuffer(bytearray(b"\n".join(lines) + b"\n"), np.uint8)
+    starts = np.concatenate(([0], np.flatnonzero(data == ord("\n")) + 1))
+    commas = np.append(np.flatnonzero(data == ord(",")), len(data))
+    last = commas[np.minimum(np.searchsorted(commas, starts[:-1]) + _WIDTH - 1, len(commas) - 1)]
+    quotes = np.flatnonzero(data == ord('"'))
+    # What has fewer features or a quote among those kept is rare, and looked at one by one. Most quotes come further
+    # on: it is the accents that hold commas.
+    plain = (last < starts[1:]) & (np.searchsorted(quotes, starts[:-1]) == np.searchsorted(quotes, last))
+    first, end = starts[:-1][plain], last[plain] + 1
+    data[end] = ord("\n")
+    content = data[ranges(first, end + 1 - first)].tobytes()
+    if plain.all():
+        return content, None
+    others = np.flatnonzero(~plain)
+    content += b"".join(_with_rest(lines[at]) + b"\n" for at in others.tolist())
+    place = np.empty(len(lines), np.int64)
+    place[np.concatenate((np.flatnonzero(plain), others))] = np.arange(len(lines))
+    return content, pa.array(place)
+
+
 def _with_rest(line: bytes) -> bytes:
     """A line of exactly ``_WIDTH`` features and an empty one."""
     features = line.split(b",", _WIDTH)[:_WIDTH]
     kept = b",".join(features)
-    if b'"' in kept:  # not in most lines with quotes: it is the accents, further on, that hold commas
+    if b'"' in kept:
         features = [_quoted(feature) for feature in next(csv.reader([line.decode()]))[:_WIDTH]]
         kept = b",".join(features)
     return kept + b"," * (_WIDTH + 1 - len(features))
