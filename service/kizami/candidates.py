@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Final
 
 from kizami import layout
@@ -22,6 +20,7 @@ from kizami.suppression import read_suppression
 from kizami.traces import doc_ids_of
 from kizami.undertaking import Undertaking
 from kizami.verification import faults_of_folder
+from kizami.workspace import workspace
 
 _NAMED: Final = 5
 """Candidates that an error names, the newest."""
@@ -195,8 +194,8 @@ def _require_lawful(store: ObjectStore, manifest: Manifest) -> None:
     suppression = read_suppression(store, manifest.corpus)
     if len(suppression) <= manifest.suppressed:
         return
-    with tempfile.TemporaryDirectory(prefix="kizami-publish-") as folder:
-        path = Path(folder, "part.parquet")
+    with workspace() as folder:
+        path = folder / "part.parquet"
         for number, part in enumerate(manifest.parts):
             store.download(layout.part_key(manifest.corpus, manifest.snapshot, number), path)
             if any(len(suppression.among(doc_ids)) for doc_ids in doc_ids_of(path)):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -26,6 +25,7 @@ from kizami.suppression import suppress
 from kizami.traces import ids_in_json, redacted, traces
 from kizami.undertaking import Undertaking
 from kizami.verification import faults_of_folder
+from kizami.workspace import workspace
 from kizami_schemas.versions import V1, SchemaVersion, find_version
 
 _COPIES_AT_ONCE: Final = 8
@@ -90,8 +90,8 @@ def take_down(
     work = _Work(held, corpus, ids, may_go_on)
     with held.record.stage("list"):
         listed = suppress(held.store, corpus, ids)
-    with tempfile.TemporaryDirectory(prefix="kizami-forget-") as folder, held.record.stage("rewrite"):
-        copies, unwanted = work.rewrite(Path(folder))
+    with workspace() as folder, held.record.stage("rewrite"):
+        copies, unwanted = work.rewrite(folder)
     pointer = held.lease.predecessor
     with held.record.stage("publish"):
         if copies:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +15,7 @@ import pyarrow.parquet as pq
 from kizami import layout
 from kizami.stores import ObjectMissingError, ObjectStore
 from kizami.verification import Fault
+from kizami.workspace import workspace
 
 _OBJECTS_AT_ONCE: Final = 4
 _NOT_OF_DOCUMENTS: Final = frozenset(
@@ -79,11 +79,11 @@ def traces(
     keys = [info.key for prefix in layout.corpus_prefixes(corpus) for info in store.list(prefix)]
     wanted = pa.array(ids, pa.string())
     faults: list[Fault] = []
-    with tempfile.TemporaryDirectory(prefix="kizami-forget-") as folder, ThreadPoolExecutor(_OBJECTS_AT_ONCE) as pool:
+    with workspace() as folder, ThreadPoolExecutor(_OBJECTS_AT_ONCE) as pool:
 
         def look(numbered: tuple[int, str]) -> Fault | None:
             number, key = numbered
-            path = Path(folder, f"{number}")
+            path = folder / f"{number}"
             try:
                 store.download(key, path)
                 found = ids_in_part(path, wanted) if key.endswith(".parquet") else ids_in_json(path.read_bytes(), ids)
