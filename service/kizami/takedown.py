@@ -295,6 +295,7 @@ class _Work:
     def delete(self) -> int:
         """Delete all that is doomed, and everything in ``staging/``; the number of objects."""
         lease, store = self.held.lease, self.held.store
+        store.clear_leftovers()
         doomed = lease.catalogue.doomed
         listing = self._everything()
         schemas = layout.MAJOR_VERSIONS

@@ -63,6 +63,19 @@ def test_leftovers_of_killed_writers_are_swept(store: LocalStore, tmp_path: Path
     assert (old.exists(), young.exists()) == (False, True)
 
 
+def test_leftovers_are_cleared_at_once_when_asked_for(store: LocalStore, tmp_path: Path) -> None:
+    """What a killed writer left goes however young it is, and a link that one left; a writer that lives goes on."""
+    store.put("k", b"1")
+    folder = tmp_path / "store/.tmp"
+    (folder / "half").write_bytes(b"half")
+    os.link(tmp_path / "store/k", folder / "link")
+    with store._temporary(b"whole") as living:
+        LocalStore(str(tmp_path / "store")).clear_leftovers()
+        assert sorted(path.name for path in folder.iterdir()) == sorted(["lock", living.name])
+        assert living.read_bytes() == b"whole"
+    assert store.get("k").body == b"1"
+
+
 def test_age_is_the_file_systems(store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The host's clock plays no part."""
     store.put("k", b"1")
