@@ -19,6 +19,7 @@ from kizami.commit import (
     Holder,
     Standing,
     beaten,
+    caught_up,
     committed,
     date_follows,
     decode_head,
@@ -241,6 +242,15 @@ def record(place: Place, hold: Hold, change: Callable[[Catalogue], Catalogue]) -
         raise _lost(place, displaced.found) from None
 
 
+def catch_up(place: Place, hold: Hold, commits: int) -> Steps[Hold]:
+    """Go on counting from the commits that pointers were found to have. Raises LockLostError where it is another holder
+    who made them; UnavailableError leaves open whether it was written."""
+    try:
+        return (yield from _amend(place, hold, lambda head: caught_up(head, commits)))
+    except _DisplacedError as displaced:
+        raise _lost(place, displaced.found) from None
+
+
 @dataclass(frozen=True, slots=True)
 class Survey:
     """How ``dates/`` differs from the catalogue."""
@@ -252,35 +262,41 @@ class Survey:
     """Pointers to snapshots of which the catalogue knows nothing."""
     latest: Pointer | None
     """``latest.json``; None before the first publication."""
+    commits: int = 0
+    """The largest number of a commit among the pointers that were read."""
 
 
-def survey(place: Place, head: Head) -> Steps[Survey]:
+def survey(place: Place, head: Head, *, all_dates: bool = False) -> Steps[Survey]:
     """Look through ``dates/`` and ``latest.json``: two requests a major version where all is as it should be.
 
     A stray is what a process left that stopped for longer than its lock lasted and then went on to finish a commit
     whose date was taken back meanwhile. Unknown is what was published before there were catalogues. A pointer of a
-    later commit than the head's is neither: then it is the head that is out of date, and its holder has lost the lock.
+    later commit than the head's is neither: then it is the head that is out of date. Its holder has lost the lock, or
+    it was restored from a backup; with ``all_dates`` what such a head cannot know is looked for among all dates.
     """
     strays: list[tuple[str, str]] = []
     unknown: list[Pointer] = []
     catalogue = head.catalogue
     expected = {place.date_key(date) for date in catalogue.shown()}
+    commits = 0
     keys: list[str] = yield ListKeys(layout.dates_prefix(place.corpus, place.schema))
     for key in keys:
-        read = (yield from _read_pointer(key)) if key not in expected else None
+        read = (yield from _read_pointer(key)) if all_dates or key not in expected else None
+        commits = max(commits, read[0].commit if read else 0)
         if read is None or read[0].commit > head.commits:
             continue
-        if catalogue.knows(read[0].snapshot):
-            strays.append((key, read[1]))
-        else:
+        if not catalogue.knows(read[0].snapshot):
             unknown.append(read[0])
+        elif key not in expected:
+            strays.append((key, read[1]))
     found = yield from _read_pointer(place.latest_key)
     latest = found[0] if found else None
+    commits = max(commits, latest.commit if latest else 0)
     if latest and latest.commit <= head.commits and not catalogue.knows(latest.snapshot):
         unknown.append(latest)
     for schema in catalogue.others:
         strays += yield from _strays(replace(place, schema=schema), head)
-    return Survey(tuple(strays), tuple(unknown), latest)
+    return Survey(tuple(strays), tuple(unknown), latest, commits)
 
 
 def _strays(other: Place, head: Head) -> Steps[list[tuple[str, str]]]:

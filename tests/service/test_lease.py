@@ -276,6 +276,30 @@ def test_readers_may_not_see_a_commit_yet(memory: MemoryStore, monkeypatch: pyte
         assert successor.predecessor == pointer("s1", commit=1)
 
 
+@pytest.mark.parametrize("restored", [1, None])
+def test_a_head_that_lags_behind_goes_on_from_the_pointers(memory: MemoryStore, restored: int | None) -> None:
+    """One from a backup, or a new one where it was lost: the next commit is larger than any before, so that readers see
+    it, and what the head cannot know is in the catalogue again."""
+    days = ("2026-11-21", "2026-11-22", "2026-11-22")
+    backup: dict[int, bytes] = {}
+    for number, day in enumerate(days, 1):
+        with take(memory, f"r{number}") as lease:
+            lease.commit(pointer(f"s{number}", date=day))
+        backup[number] = memory.get(HEAD).body
+    memory.delete([HEAD])
+    if restored:
+        memory.put(HEAD, backup[restored])
+    with take(memory, "r4") as lease:
+        assert lease.predecessor == pointer("s3", date="2026-11-22", commit=3)
+        assert {date: each.snapshot for date, each in lease.catalogue.shown().items()} == {
+            "2026-11-21": "s1",
+            "2026-11-22": "s3",
+        }
+        assert lease.commit(pointer("s4", date="2026-11-22")).commit == 4
+    assert read(memory, LATEST).snapshot == read(memory, layout.date_key(CORPUS, "2026-11-22")).snapshot == "s4"
+    assert head(memory).commits == 4
+
+
 def test_rollback_moves_latest_to_an_earlier_date(memory: MemoryStore) -> None:
     """By a commit like any other, and only when asked."""
     with take(memory, "run-1") as lease:
