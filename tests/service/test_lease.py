@@ -110,22 +110,28 @@ def test_of_racing_processes_exactly_one_wins(tmp_path: Path) -> None:
     """The lock holds between processes, which share nothing but the folder."""
     program = (
         "import sys, time\n"
-        "from support.publishing import CORPUS, SHORT, holder\n"
+        "from pathlib import Path\n"
+        "from support.publishing import CORPUS, holder\n"
         "from kizami.errors import LockHeldError\n"
         "from kizami.lease import Lease\n"
         "from kizami.stores import open_store\n"
+        "def meet(name):\n"
+        "    Path(f'{name}-{sys.argv[2]}').touch()\n"
+        "    while len(list(Path().glob(f'{name}-*'))) < 3:\n"
+        "        time.sleep(0.01)\n"
+        "meet('ready')\n"
         "try:\n"
-        "    me = holder(sys.argv[2], timing=SHORT)\n"
-        "    lease = Lease.take(open_store(sys.argv[1]), CORPUS, me, on_takeover=print)\n"
+        "    lease = Lease.take(open_store(sys.argv[1]), CORPUS, holder(sys.argv[2]), on_takeover=print)\n"
         "except LockHeldError as error:\n"
+        "    meet('tried')\n"
         "    sys.exit(error.exit_code)\n"
-        "time.sleep(1.0)\n"
+        "meet('tried')\n"
         "lease.check()\n"
     )
     command = [sys.executable, "-c", program, str(tmp_path / "store")]
     folders = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]  # the first for `support`
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, folders))}
-    processes = [subprocess.Popen([*command, f"run-{number}"], env=environment) for number in range(3)]
+    processes = [subprocess.Popen([*command, f"run-{number}"], env=environment, cwd=tmp_path) for number in range(3)]
     assert sorted(process.wait(60) for process in processes) == [0, 75, 75]
 
 
