@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
@@ -27,9 +27,11 @@ def assemble(
     digests: Sequence[str],
     *,
     schema: int = 1,
+    check: Callable[[], None] = lambda: None,
 ) -> tuple[PartEntry, ...]:
     """Copy parts into the snapshot's folder, from staging or from the predecessor's; return its entries, in the order
     of the parts' bounds. ``digests`` are the input digests of the parts, ``schema`` the major version of the folder.
+    ``check`` is called before each and may raise to end it.
 
     Nobody is pointed to the folder yet. Raises DataError unless its listing is exactly that of the entries,
     UnavailableError.
@@ -38,6 +40,7 @@ def assemble(
     entries = tuple(_entry(number, *both) for number, both in enumerate(zip(parts, digests, strict=True)))
 
     def copy(part: BuiltPart, entry: PartEntry) -> None:
+        check()
         source = part.copied_from or layout.staging_key(corpus, part.key)
         try:
             store.copy(source, prefix + entry.name)
