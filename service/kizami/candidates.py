@@ -64,11 +64,11 @@ def require_open(manifest: Manifest, *, force: bool = False) -> None:
         return
     corpus, snapshot = manifest.corpus, manifest.snapshot
     names = f"{snapshot} of {corpus}, {manifest.date}, is not published: {', '.join(map(str, final or shut))}"
+    look = f"look at it with `kizami diff {corpus} latest {snapshot}`, and " if manifest.predecessor else ""
     remedy = (
         "this cannot be forced; run the date again, and report it if it comes back"
         if final
-        else f"it is in the store; look at it with `kizami diff {corpus} latest {snapshot}`, and if it is right, "
-        f"publish it with `kizami publish {corpus} {snapshot} --force`"
+        else f"it is in the store; {look}if it is right, publish it with `kizami publish {corpus} {snapshot} --force`"
     )
     raise GateClosedError(f"{names}: {remedy}", {"snapshot": snapshot, "gates": [asdict(g) for g in manifest.gates]})
 
