@@ -31,16 +31,14 @@ def assemble(
 ) -> tuple[PartEntry, ...]:
     """Copy parts into the snapshot's folder, from staging or from the predecessor's; return its entries, in the order
     of the parts' bounds. ``digests`` are the input digests of the parts, ``schema`` the major version of the folder.
-    ``check`` is called before each and may raise to end it.
 
-    Nobody is pointed to the folder yet. Raises DataError unless its listing is exactly that of the entries,
-    UnavailableError.
+    Nobody is pointed to the folder yet. ``check`` is called between parts and may raise to end it. Raises DataError
+    unless its listing is exactly that of the entries, UnavailableError.
     """
     prefix = layout.snapshot_prefix(corpus, snapshot, schema)
     entries = tuple(_entry(number, *both) for number, both in enumerate(zip(parts, digests, strict=True)))
 
     def copy(part: BuiltPart, entry: PartEntry) -> None:
-        check()
         source = part.copied_from or layout.staging_key(corpus, part.key)
         try:
             store.copy(source, prefix + entry.name)
@@ -48,7 +46,11 @@ def assemble(
             raise _unusable(part, source, "is missing") from None
 
     with ThreadPoolExecutor(_COPIES_AT_ONCE) as pool:
-        list(pool.map(copy, parts, entries))
+        try:
+            for _ in pool.map(copy, parts, entries):
+                check()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
     found = {info.key.removeprefix(prefix): info.size_bytes for info in store.list(prefix)}
     expected = {entry.name: entry.size_bytes for entry in entries}
     if found != expected:

@@ -189,7 +189,10 @@ class _Work:
         try:
             return decode_manifest(self.held.store.get(key).body, key)
         except ObjectMissingError:
-            raise DataError(f"{key} is missing though its snapshot is published: restore it") from None
+            raise DataError(
+                f"{key} is missing though its snapshot is published: restore it, or publish its date anew with "
+                f"`kizami run {self.corpus} --date D --full`, then run it again"
+            ) from None
 
     def _copy(self, snapshot: str, folder: Path) -> Copy | None:
         """A snapshot as it is to be; None if it has none of the documents."""
@@ -221,9 +224,9 @@ class _Work:
         try:
             self.held.store.download(key, source)
         except ObjectMissingError:
-            raise DataError(f"{key} is missing: restore it, or roll back to another snapshot") from None
+            raise _damage(key, "is missing", manifest) from None
         if file_sha256(source) != entry.sha256:
-            raise DataError(f"{key} is not what was published: restore it, or roll back to another snapshot")
+            raise _damage(key, "is not what was published", manifest)
         cut = excise(
             source,
             target,
@@ -276,7 +279,7 @@ class _Work:
             try:
                 store.copy(self._placed[source] if isinstance(source, Path) else source, key)
             except ObjectMissingError:
-                raise DataError(f"{source} is missing: restore it, or roll back to another snapshot") from None
+                raise _damage(str(source), "is missing", copy.manifest) from None
 
         to_copy: list[tuple[str | Path, str]] = []
         for part in copy.parts:
@@ -376,6 +379,14 @@ def _quarantine(store: ObjectStore, key: str | None) -> pa.Table:
         return quarantine.SCHEMA.empty_table()
     except pa.ArrowException as error:
         raise DataError(f"{key} cannot be read ({' '.join(str(error).split())}): restore or delete it") from None
+
+
+def _damage(key: str, what: str, manifest: Manifest) -> DataError:
+    # A snapshot that its date does not show any more is deleted, whatever is wrong with it.
+    return DataError(
+        f"{key} {what}: restore it, or publish its date anew with `kizami run {manifest.corpus} --date {manifest.date} "
+        "--full`, then run it again"
+    )
 
 
 def _not_written(key: str, schema: str) -> DataError:
