@@ -18,6 +18,7 @@ from kizami.verification import Fault
 from kizami.workspace import workspace
 
 _OBJECTS_AT_ONCE: Final = 4
+_QUOTES: Final = frozenset("'\"")
 _NOT_OF_DOCUMENTS: Final = frozenset(
     {"schema", "corpus", "date", "name", "fields", "normalisation", "versions", "verb", "state", "stage", "host"}
 )
@@ -41,14 +42,14 @@ def doc_ids_of(path: Path) -> Iterator[pa.StringArray]:
 
 def ids_in_json(body: bytes, ids: Sequence[str]) -> frozenset[str]:
     """Which of some ids stand in an object that is no Parquet: in JSON as a string, or quoted within one."""
-    suspects = [each for each in ids if each.encode() in body or json.dumps(each)[1:-1].encode() in body]
-    if not suspects:
-        return frozenset()
     try:
-        strings = list(_strings(json.loads(body)))
-    except ValueError:
-        return frozenset(suspects)  # it is anybody's guess: rather one too many
-    return frozenset(each for each in suspects if any(each == text or _quotes(text, each) for text in strings))
+        strings = set(_strings(json.loads(body)))
+    except (ValueError, RecursionError):
+        # It is anybody's guess: rather one too many.
+        return frozenset(each for each in ids if each.encode() in body or json.dumps(each)[1:-1].encode() in body)
+    # Few strings quote anything, and of the ids there may be many.
+    quoting = [text for text in strings if not _QUOTES.isdisjoint(text)]
+    return frozenset(each for each in ids if each in strings or any(_quotes(text, each) for text in quoting))
 
 
 def redacted(body: bytes, ids: Sequence[str]) -> bytes:
