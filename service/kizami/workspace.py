@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import tempfile
@@ -57,6 +56,8 @@ def _locked_folder() -> tuple[Path, int]:
 
 def _lock(descriptor: int) -> bool:
     """Whether nobody else has the lock. A process id would not do: containers that share a folder have equal ones."""
+    import fcntl  # noqa: PLC0415  # readers on Windows lack it, and come by here on their way to the configuration
+
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
