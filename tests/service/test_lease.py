@@ -301,6 +301,7 @@ def test_a_head_that_lags_behind_goes_on_from_the_pointers(memory: MemoryStore, 
             "2026-11-21": "s1",
             "2026-11-22": "s3",
         }
+        assert [each.snapshot for each in lease.catalogue.publications] == ["s1", "s3"]
         assert lease.commit(pointer("s4", date="2026-11-22")).commit == 4
     assert read(memory, LATEST).snapshot == read(memory, layout.date_key(CORPUS, "2026-11-22")).snapshot == "s4"
     assert head(memory).commits == 4
