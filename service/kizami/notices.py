@@ -15,6 +15,7 @@ from itertools import islice
 from typing import Final
 
 from kizami import json_form, layout
+from kizami.errors import DataError
 from kizami.ledger import RunEntry, State
 from kizami.punctuality import JOBS, Outcome, Punctuality, has_published
 from kizami.stores import ConditionFailedError, ObjectMissingError, ObjectStore
@@ -68,8 +69,8 @@ def of_ledger(entries: Iterable[RunEntry], since: str, was_late: Callable[[str],
                 continue
             known = success is not None and entry.date == success.date
             break
-        elif success is not None and entry.verb == "rollback" and entry.state is State.DONE:
-            break
+        elif entry.verb == "rollback" and entry.state is State.DONE:
+            break  # what was published before it is no recovery from what is missing since
     notices = [failure(entry) for entry in reversed(failures) if (entry.ended_at or "") >= since]
     if success and (failures or (not known and was_late(success.date))):
         notices.append(_about(success, Kind.RECOVERED))
@@ -127,16 +128,26 @@ class Outbox:
         self._store.delete([layout.notice_key(self._pending, notice.id)])
 
     def deliver(self, send: Callable[[Notice], None]) -> None:
-        """Give ``send`` all that is to be sent, the oldest first. What it raises ends it; the rest stays for the next
-        time."""
+        """Give ``send`` all that is to be sent, the oldest first.
+
+        What it raises ends it, and the rest stays for the next time; DataError, for what cannot be read, when the others
+        are sent.
+        """
+        damage: DataError | None = None
         waiting = sorted(self._store.list(self._pending), key=lambda info: -info.age_seconds)
         for info in waiting:
             if info.age_seconds >= _KEPT_SECONDS:
                 self._store.delete([info.key])
                 continue
-            with suppress(ObjectMissingError):  # somebody else has sent it since
+            try:
                 notice = json_form.decode(Notice, self._store.get(info.key).body, info.key)
                 send(notice)
                 self.mark_sent(notice)
+            except ObjectMissingError:
+                continue  # somebody else has sent it since
+            except DataError as error:
+                damage = damage or error
         if waiting:
             self._store.delete(info.key for info in self._store.list(self._sent) if info.age_seconds >= _KEPT_SECONDS)
+        if damage:
+            raise damage

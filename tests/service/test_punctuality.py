@@ -125,26 +125,34 @@ def lines() -> Iterator[tuple[str, Any, str]]:
     yield (
         "refused",
         lambda shop: shop.has(REFUSED),
-        f"not started: {began} was refused (forget f holds the lock), and none began after it; "
-        "type: kizami run recipes",
+        (
+            f"not started: {began} was refused (forget f holds the lock), and none began after it; "
+            "type: kizami run recipes"
+        ),
     )
     yield (
         "runs",
         lambda shop: shop.has(entry(State.STARTED)).held("20261126T180000Z-a"),
-        f"running late: {began} runs on node-7 since 2026-11-23T05:00:00+09:00, now in stage analyse; "
-        "type: kizami history recipes --limit 1",
+        (
+            f"running late: {began} runs on node-7 since 2026-11-23T05:00:00+09:00, now in stage analyse; "
+            "type: kizami history recipes --limit 1"
+        ),
     )
     yield (
         "runs, and has missed two beats",
         lambda shop: shop.has(entry(State.STARTED)).held("20261126T180000Z-a", age=60),
-        f"running late: {began} runs on node-7 since 2026-11-23T05:00:00+09:00, now in stage analyse; "
-        "type: kizami history recipes --limit 1",
+        (
+            f"running late: {began} runs on node-7 since 2026-11-23T05:00:00+09:00, now in stage analyse; "
+            "type: kizami history recipes --limit 1"
+        ),
     )
     yield (
         "runs after one that failed",
         lambda shop: shop.has(FAILED, entry(State.STARTED, "20261126T200000Z-b")).held("20261126T200000Z-b"),
-        "running late: run 20261126T200000Z-b runs on node-7 since 2026-11-23T05:00:00+09:00, now in stage analyse; "
-        "type: kizami history recipes --limit 1",
+        (
+            "running late: run 20261126T200000Z-b runs on node-7 since 2026-11-23T05:00:00+09:00, now in stage analyse; "
+            "type: kizami history recipes --limit 1"
+        ),
     )
     yield (
         "waits for the lock of a dead one",
@@ -152,28 +160,36 @@ def lines() -> Iterator[tuple[str, Any, str]]:
             entry(State.STARTED, stage="lock", started_at=f"{BEFORE}T21:08:00Z", run="20261126T210800Z-b")
         ).held("20261126T180000Z-a", age=60),
         # The holder lives as far as anybody knows.
-        "running late: run 20261126T180000Z-a runs on node-7 since 2026-11-23T05:00:00+09:00; "
-        "type: kizami history recipes --limit 1",
+        (
+            "running late: run 20261126T180000Z-a runs on node-7 since 2026-11-23T05:00:00+09:00; "
+            "type: kizami history recipes --limit 1"
+        ),
     )
     yield (
         "waits for the lock of another date's run",
         lambda shop: shop.has(
             entry(State.STARTED, stage="lock", started_at=f"{BEFORE}T21:08:00Z", run="20261126T210800Z-b")
         ).held("20261126T180000Z-a", date=BEFORE, age=60),
-        f"running late: run 20261126T210800Z-b waits for the lock since {BEFORE}T21:08:00Z; "
-        "type: kizami history recipes --limit 1",
+        (
+            f"running late: run 20261126T210800Z-b waits for the lock since {BEFORE}T21:08:00Z; "
+            "type: kizami history recipes --limit 1"
+        ),
     )
     yield (
         "failed",
         lambda shop: shop.has(FAILED),
-        f"failed: {began} ended with 65 at analyse: DataError: recipes.jsonl is cut off at byte 7; "
-        "type: kizami run recipes",
+        (
+            f"failed: {began} ended with 65 at analyse: DataError: recipes.jsonl is cut off at byte 7; "
+            "type: kizami run recipes"
+        ),
     )
     yield (
         "failed, and a retry was refused",
         lambda shop: shop.has(FAILED, replace(REFUSED, run="20261126T190000Z-b")),
-        f"failed: {began} ended with 65 at analyse: DataError: recipes.jsonl is cut off at byte 7; "
-        "type: kizami run recipes",
+        (
+            f"failed: {began} ended with 65 at analyse: DataError: recipes.jsonl is cut off at byte 7; "
+            "type: kizami run recipes"
+        ),
     )
     yield (
         "a bug",
@@ -188,8 +204,10 @@ def lines() -> Iterator[tuple[str, Any, str]]:
     yield (
         "held",
         lambda shop: shop.has(GATE),
-        f"failed, held by a gate: {began} ended with 65 at analyse: GateClosedError: rows_lost 59 %; "
-        "type: kizami diff recipes latest s",
+        (
+            f"failed, held by a gate: {began} ended with 65 at analyse: GateClosedError: rows_lost 59 %; "
+            "type: kizami diff recipes latest s"
+        ),
     )
     yield (
         "a candidate",
@@ -199,20 +217,26 @@ def lines() -> Iterator[tuple[str, Any, str]]:
     yield (
         "died, and its end was noticed",
         lambda shop: shop.has(entry(State.DIED)),
-        f"failed, died: {began} ended at analyse without a word: its process was killed or its host is gone; "
-        "type: kizami run recipes",
+        (
+            f"failed, died: {began} ended at analyse without a word: its process was killed or its host is gone; "
+            "type: kizami run recipes"
+        ),
     )
     yield (
         "died, and its lock has expired",
         lambda shop: shop.has(entry(State.STARTED)).held("20261126T180000Z-a", age=90),
-        f"failed, died: {began} ended at analyse without a word: its process was killed or its host is gone; "
-        "type: kizami run recipes",
+        (
+            f"failed, died: {began} ended at analyse without a word: its process was killed or its host is gone; "
+            "type: kizami run recipes"
+        ),
     )
     yield (
         "died while it waited for the lock",
         lambda shop: shop.has(entry(State.STARTED, stage="lock")),
-        f"failed, died: {began} ended at lock without a word: its process was killed or its host is gone; "
-        "type: kizami run recipes",
+        (
+            f"failed, died: {began} ended at lock without a word: its process was killed or its host is gone; "
+            "type: kizami run recipes"
+        ),
     )
     yield (
         "rolled back",
@@ -222,8 +246,10 @@ def lines() -> Iterator[tuple[str, Any, str]]:
     yield (
         "rolled back, and the run after it failed",
         lambda shop: shop.has(PUBLISHED, ROLLBACK, replace(FAILED, run="20261126T230000Z-b")).withdrew(),
-        "failed: run 20261126T230000Z-b ended with 65 at analyse: DataError: recipes.jsonl is cut off at byte 7; "
-        "type: kizami run recipes",
+        (
+            "failed: run 20261126T230000Z-b ended with 65 at analyse: DataError: recipes.jsonl is cut off at byte 7; "
+            "type: kizami run recipes"
+        ),
     )
     yield (
         "rolled back, and the ledger is gone",
