@@ -19,6 +19,7 @@ from kizami.errors import ConfigurationError
 from kizami.monitoring import MONITORING_VERBS
 from kizami.plan import render_plan
 from kizami.renewal import EVERYTHING, NOTHING, read_ids, renewal_of
+from kizami.scheduling import SCHEDULE_VERB
 from kizami.signals import Interruption
 from kizami.upkeep import UPKEEP_VERBS
 
@@ -148,4 +149,5 @@ VERBS: Final = (
     *READING_VERBS,
     *UPKEEP_VERBS,
     *MONITORING_VERBS,
+    SCHEDULE_VERB,
 )

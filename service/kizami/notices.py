@@ -130,8 +130,8 @@ class Outbox:
     def deliver(self, send: Callable[[Notice], None]) -> None:
         """Give ``send`` all that is to be sent, the oldest first.
 
-        What it raises ends it, and the rest stays for the next time; DataError, for what cannot be read, when the others
-        are sent.
+        What it raises ends it, and the rest stays for the next time; DataError, for what cannot be read, is raised
+        when the others are sent.
         """
         damage: DataError | None = None
         waiting = sorted(self._store.list(self._pending), key=lambda info: -info.age_seconds)

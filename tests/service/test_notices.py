@@ -150,7 +150,7 @@ def test_what_cannot_be_sent_is_kept(outbox: Outbox, clock: Clock) -> None:
     def send(given: Notice) -> None:
         tried.append(given.id)
         if not works:
-            raise OSError
+            raise WebhookError("HTTP 500")
 
     for name in "cab":
         outbox.add(notice(name))

@@ -150,8 +150,8 @@ def lines() -> Iterator[tuple[str, Any, str]]:
         "runs after one that failed",
         lambda shop: shop.has(FAILED, entry(State.STARTED, "20261126T200000Z-b")).held("20261126T200000Z-b"),
         (
-            "running late: run 20261126T200000Z-b runs on node-7 since 2026-11-23T05:00:00+09:00, now in stage analyse; "
-            "type: kizami history recipes --limit 1"
+            "running late: run 20261126T200000Z-b runs on node-7 since 2026-11-23T05:00:00+09:00, "
+            "now in stage analyse; type: kizami history recipes --limit 1"
         ),
     )
     yield (
