@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 from kizami import catalogue, layout
 from kizami.commit import Head, Holder, Standing, decode_head, standing
 from kizami.config import CorpusConfig
+from kizami.gates import closed
 from kizami.ledger import Ledger, RunEntry, State
 from kizami.pointer import Pointer
 from kizami.readers import find_pointer
@@ -242,6 +243,8 @@ def cause_of(entry: RunEntry) -> str:
         return f"{name} ended at {entry.stage} without a word: its process was killed or its host is gone"
     if entry.state is State.CANDIDATE:
         return f"{name} stopped before the commit, as asked"
+    if entry.state is State.HELD and (gates := closed(entry.gates)):
+        return f"{name} made {entry.snapshot}: {', '.join(map(str, gates))}"
     message = f"{entry.error.name}: {entry.error.message}" if entry.error else str(entry.state)
     return " ".join(f"{name} ended with {entry.exit_code} at {entry.stage}: {message}".split())
 

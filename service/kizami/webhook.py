@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import http.client
 import json
 import os
@@ -44,7 +45,8 @@ class Webhook:
 
     def _fault(self, event: str, text: str) -> str | None:
         """Send it; what went wrong, if something did."""
-        body = json.dumps({"text": text, "event_id": event}).encode()
+        # Slack takes <…> and & for its own; what knows Markdown understands the entities too.
+        body = json.dumps({"text": html.escape(text, quote=False), "event_id": event}).encode()
         headers = {"Content-Type": "application/json", "Idempotency-Key": event}
         try:
             if not self.url.startswith(("https://", "http://")):

@@ -15,6 +15,8 @@ from kizami.catalogue import Catalogue, Publication
 from kizami.catalogue import State as Becoming
 from kizami.commit import Head
 from kizami.config import CorpusConfig
+from kizami.gates import USUAL, Figures
+from kizami.gates import judge as judge_gates
 from kizami.ledger import ErrorEntry, Ledger, RunEntry, State
 from kizami.punctuality import Outcome, Punctuality, due_at, judge, look
 from support.memory_store import Clock, MemoryStore
@@ -44,6 +46,8 @@ def entry(state: State, run: str = "20261126T180000Z-a", **changes: Any) -> RunE
 
 FAILED = entry(State.FAILED, exit_code=65, error=ErrorEntry("DataError", "recipes.jsonl is cut off\nat byte 7"))
 GATE = entry(State.HELD, exit_code=65, snapshot="s", error=ErrorEntry("GateClosedError", "rows_lost 59 %"))
+_CUT_OFF = Figures(8, 8, 8, 8, 0, 0, 0, 0)
+CLOSED = tuple(gate for gate in judge_gates(_CUT_OFF, USUAL, earlier_rows=200, earlier_unknown=0.0) if not gate.open)
 REFUSED = entry(State.REFUSED, stage="lock", exit_code=75, error=ErrorEntry("LockHeldError", "forget f holds the lock"))
 ROLLBACK = entry(State.DONE, "20261126T220000Z-r", verb="rollback", date=BEFORE)
 PUBLISHED = entry(State.PUBLISHED, snapshot="s")
@@ -208,6 +212,11 @@ def lines() -> Iterator[tuple[str, Any, str]]:
             f"failed, held by a gate: {began} ended with 65 at analyse: GateClosedError: rows_lost 59 %; "
             "type: kizami diff recipes latest s"
         ),
+    )
+    yield (
+        "held, its gates in the ledger",
+        lambda shop: shop.has(replace(GATE, gates=CLOSED)),
+        f"failed, held by a gate: {began} made s: {CLOSED[0]}; type: kizami diff recipes latest s",
     )
     yield (
         "a candidate",

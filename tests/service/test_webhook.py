@@ -28,6 +28,12 @@ def test_an_event_is_a_text_and_an_id(server: WebhookServer) -> None:
     assert delivery.headers["Idempotency-Key"] == "recipes.1.failed"
 
 
+def test_slack_takes_nothing_in_it_for_its_own(server: WebhookServer) -> None:
+    """A file may be called so as to call everybody in the channel."""
+    Webhook(server.url).post("id", "<!channel>.jsonl & 'x'")
+    assert server.deliveries[0].text == "&lt;!channel&gt;.jsonl &amp; 'x'"
+
+
 @pytest.mark.parametrize("status", [301, 302, 307, 400, 404, 410, 429, 500, 503])
 def test_only_a_yes_is_a_yes(server: WebhookServer, status: int) -> None:
     """Everything else is named by its status; a redirect is not followed."""
