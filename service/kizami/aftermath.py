@@ -24,47 +24,55 @@ from kizami.stores import ObjectStore
 from kizami.webhook import VARIABLE, Webhook, WebhookError, webhook_of_environment
 
 _NEWS: Final = dt.timedelta(days=2)
+"""Failures that ended earlier are not told any more."""
+_ENTRIES: Final = 20
+"""Of the ledger, that are read: back to the last success, as a rule, and further than anybody waits for."""
 
 
 def after_run(config: Config, store: ObjectStore, say: Callable[[str], None], entry: RunEntry) -> None:
     """Tell of a run that has ended, its entry closed. Never raises."""
-    if entry.state is State.REFUSED:
+    webhook = webhook_of_environment()
+    if entry.state is State.REFUSED or (webhook is None and config.textfile_directory is None):
         return
-    metrics(config, store, say, entry)
-    if (webhook := webhook_of_environment()) is None:
+    newest, is_away = _newest(store, entry.corpus, say)
+    _write_metrics(config, entry.corpus, newest or [entry], say)
+    if webhook is None:
         return
     teller = _Teller(config, store, entry.corpus, webhook, entry)
     own = [failure(entry)] if has_failed(entry) else []
-    try:
-        teller.tell(own)
-    except WebhookError as error:
-        say(_undelivered(error))
-    except UnavailableError:
-        # The store keeps no notice for later: it is sent now or never.
+    if is_away:  # it keeps no notice for later, and was waited for long enough
         for notice in own:
-            _guarded(say, "the webhook", partial(teller.send, notice))
-    except Exception as error:  # whatever it is, the run has ended as it has
-        say(_trouble("the webhook", error))
+            _guarded(say, partial(teller.send, notice))
+    else:
+        _guarded(say, partial(teller.tell, newest, own))
 
 
 def after_check(config: Config, store: ObjectStore, say: Callable[[str], None], answer: Punctuality) -> None:
     """Tell of what a check has found, and of what runs could not tell themselves. Never raises."""
-    metrics(config, store, say, None, corpus=answer.corpus)
-    if (webhook := webhook_of_environment()) is None:
+    webhook = webhook_of_environment()
+    if webhook is None and config.textfile_directory is None:
         return
-    found = of_check(answer)
-    teller = _Teller(config, store, answer.corpus, webhook)
-    _guarded(say, "the webhook", partial(teller.tell, [found] if found else []))
+    newest, is_away = _newest(store, answer.corpus, say)
+    if newest:
+        _write_metrics(config, answer.corpus, newest, say)
+    if webhook is not None and not is_away:
+        found = of_check(answer)
+        teller = _Teller(config, store, answer.corpus, webhook)
+        _guarded(say, partial(teller.tell, newest, [found] if found else []))
 
 
-def metrics(
-    config: Config, store: ObjectStore, say: Callable[[str], None], entry: RunEntry | None, corpus: str = ""
-) -> None:
-    """Write the figures of a corpus, if the configuration says where. Never raises."""
+def _newest(store: ObjectStore, corpus: str, say: Callable[[str], None]) -> tuple[list[RunEntry], bool]:
+    """The newest entries of the ledger, none where they cannot be read; and whether the store is away."""
+    try:
+        return Ledger(store, corpus).history(_ENTRIES), False
+    except Exception as error:  # nothing of the aftermath fails a run
+        say(_trouble(error))
+        return [], isinstance(error, UnavailableError)
+
+
+def _write_metrics(config: Config, corpus: str, newest: Sequence[RunEntry], say: Callable[[str], None]) -> None:
     if config.textfile_directory is not None:
-        name = entry.corpus if entry else corpus
-        work = partial(write_metrics, config.textfile_directory, store, name, entry)
-        _guarded(say, f"the metrics in {config.textfile_directory}", work)
+        _guarded(say, partial(write_metrics, config.textfile_directory, corpus, newest))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +86,12 @@ class _Teller:
     entry: RunEntry | None = None
     """Of the run that has just ended: the ledger has it too, unless the store was away."""
 
-    def tell(self, found: Sequence[Notice]) -> None:
-        """Put what there is to tell into the outbox, and send what is in it. Raises WebhookError, KizamiError."""
+    def tell(self, newest: Sequence[RunEntry], found: Sequence[Notice]) -> None:
+        """Put what there is to tell by the ledger's newest entries, and what was found, into the outbox, and send what
+        is in it. Raises WebhookError, KizamiError."""
         outbox = Outbox(self.store, self.corpus)
         since = timestamp(now() - _NEWS)
-        for notice in [*of_ledger(Ledger(self.store, self.corpus).newest(), since, outbox.was_late), *found]:
+        for notice in [*of_ledger(newest, since, outbox.was_late), *found]:
             outbox.add(notice)
         outbox.deliver(self.send)
 
@@ -116,20 +125,17 @@ def text_of(notice: Notice, entry: RunEntry | None, corpus: CorpusConfig, today:
     return f"{subject}: recovered: {entry.verb} {entry.run} {did} ({entry.snapshot}); type: {newest_run(corpus.name)}"
 
 
-def _guarded(say: Callable[[str], None], what: str, work: Callable[[], None]) -> None:
+def _guarded(say: Callable[[str], None], work: Callable[[], None]) -> None:
     try:
         work()
     except WebhookError as error:
-        say(_undelivered(error))
+        say(f"the webhook of {VARIABLE} was not told: {error}; the next run or check tells it again")
     except Exception as error:  # nothing of the aftermath fails a run
-        say(_trouble(what, error))
+        say(_trouble(error))
 
 
-def _undelivered(error: WebhookError) -> str:
-    return f"the webhook of {VARIABLE} was not told: {error}; the next run or check tells it again"
-
-
-def _trouble(what: str, error: Exception) -> str:
+def _trouble(error: Exception) -> str:
     # Others' messages may repeat the URL, which is a secret.
     known = isinstance(error, KizamiError | OSError | ImportError)
-    return f"{what}: {error if known else type(error).__name__}; the run is not affected"
+    what = str(error) if known else type(error).__name__
+    return f"metrics and webhook: {what}; nothing else is affected"

@@ -7,20 +7,15 @@ made the runs and where; what the ledger's newest entries do not tell stays as t
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from kizami.errors import UnavailableError
-from kizami.ledger import Ledger, RunEntry, State
+from kizami.ledger import RunEntry, State
 from kizami.notices import has_failed
 from kizami.punctuality import JOBS, has_published
-from kizami.stores import ObjectStore
 
-_ENTRIES: Final = 20
-"""Entries of the ledger that are read."""
 _ENDED: Final = tuple(state for state in State if state not in {State.STARTED, State.REFUSED, State.DONE})
 
 HELP: Final[Mapping[str, str]] = {
@@ -47,19 +42,9 @@ _OF_SNAPSHOT: Final = (
 )
 
 
-def write_metrics(folder: str, store: ObjectStore, corpus: str, entry: RunEntry | None) -> None:
-    """Write ``kizami_{corpus}.prom`` anew, in one step.
-
-    ``entry`` is that of a run that has just ended: it counts even if the store is away. Raises OSError, ImportError,
-    DataError; UnavailableError where there is nothing to write.
-    """
+def write_metrics(folder: str, corpus: str, entries: Sequence[RunEntry]) -> None:
+    """Write ``kizami_{corpus}.prom`` anew, in one step, by the ledger's newest entries. Raises OSError, ImportError."""
     path = Path(folder, f"kizami_{corpus}.prom")
-    try:
-        entries = list(islice(Ledger(store, corpus).newest(), _ENTRIES))
-    except UnavailableError:
-        if entry is None:
-            raise
-        entries = [entry]
     _write(path, corpus, {**_kept(path, entries), **figures(entries)})
 
 

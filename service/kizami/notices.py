@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import islice
 from typing import Final
 
 from kizami import json_form, layout
@@ -20,8 +19,6 @@ from kizami.ledger import RunEntry, State
 from kizami.punctuality import JOBS, Outcome, Punctuality, has_published
 from kizami.stores import ConditionFailedError, ObjectMissingError, ObjectStore
 
-_STREAK: Final = 50
-"""Entries of the ledger looked at."""
 _KEPT_SECONDS: Final = 30 * 86400
 """After so long a notice is removed, sent or not: nobody waits for it any more."""
 _FAILURES: Final = frozenset({State.FAILED, State.HELD, State.INTERRUPTED, State.DIED})
@@ -60,7 +57,7 @@ def of_ledger(entries: Iterable[RunEntry], since: str, was_late: Callable[[str],
     failures: list[RunEntry] = []
     success: RunEntry | None = None
     known = False  # the date was published already before its newest run
-    for entry in islice(entries, _STREAK):
+    for entry in entries:
         if has_failed(entry):
             failures.append(entry)
         elif has_published(entry):
