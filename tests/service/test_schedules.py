@@ -33,7 +33,7 @@ cron = pytest.mark.skipif(shutil.which("crontab") is None, reason="needs crontab
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """A folder that everybody may read, systemd's tests run as nobody."""
-    with tempfile.TemporaryDirectory(prefix="kizami-schedule-") as name:
+    with tempfile.TemporaryDirectory(prefix="kizami-schedule-", dir="/tmp") as name:
         path = Path(name)
         path.chmod(0o755)
         yield path
