@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import string
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from kizami.schedules.kubernetes import name_of
 from kizami_jobs.cli import main
 from support.ray_job_schema import RAY_JOB
 
-NASTY = "a % b $HOME ${HOME} $(id) `id` ; ' \" \\ 料理"
+NASTY = "a " + string.punctuation.replace("/", "") + r" $HOME ${HOME} $(id) `id` %h %% \% \\ \\% ; 料理"
 """The name of a folder, as bad as it may be."""
 PROGRAM_FOLDER = "my % $HOME; kizami 刻み"
 """systemd takes no quotes in the path of a program."""
@@ -174,11 +175,20 @@ def test_systemd_would_find_a_fault(folder: Path, capsys: pytest.CaptureFixture[
     assert code != 0 or complaints
 
 
-def cron_command(line: str) -> str:
-    """The command of a crontab's line as cron gives it to sh: without the backslash before a ``%``, and cut at a bare
-    one, as crontab(5) says."""
-    command = line.split(None, 5)[5]
-    return re.split(r"(?<!\\)%", command)[0].replace(r"\%", "%")
+def cron_command(line: str, unescaped: str) -> str:
+    """The command of a crontab's line as cron gives it to sh: up to the first bare ``%``, without the backslash before
+    one of ``unescaped``, which is ``%`` by cronie's source and ``%\\`` by Debian's."""
+    command, escaped = "", False
+    for character in line.split(None, 5)[5]:
+        if escaped:
+            command = command[:-1] + character if character in unescaped else command + character
+            escaped = False
+        elif character == "%":
+            break
+        else:
+            command += character
+            escaped = character == "\\"
+    return command
 
 
 @cron
@@ -194,8 +204,9 @@ def test_cron_reads_the_table(folder: Path, program: Path, capsys: pytest.Captur
     *_, zone, line, anacron = table.splitlines()
     assert zone == "CRON_TZ=Asia/Tokyo"
     assert line.startswith("7 3 * * * timeout --kill-after=60 21600 ")
-    assert sh(cron_command(line)) == [str(program), "submit", "recipes", "--config", str(config)]
-    assert sh(anacron.split(None, 5)[5]) == sh(cron_command(line))
+    words = [str(program), "submit", "recipes", "--config", str(config)]
+    assert [sh(cron_command(line, unescaped)) for unescaped in ("%", "%\\")] == [words, words]
+    assert sh(anacron.split(None, 5)[5]) == words
 
 
 @cron

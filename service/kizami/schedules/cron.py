@@ -29,7 +29,9 @@ CRON_TZ={zone}
 def table(schedule: Schedule) -> str:
     """The lines for a crontab. Raises ConfigurationError where cron would not take them."""
     limited = ("timeout", "--kill-after=60", str(schedule.timeout_seconds), *schedule.command)
-    command = shlex.join(limited).replace("%", r"\%")
+    # All backslashes stand in single quotes, which are closed and opened again after each: crons differ in what they
+    # make of a backslash before another one or before an escaped %.
+    command = shlex.join(limited).replace("\\", "\\''").replace("%", r"\%")
     if len(command) > _LONGEST:
         raise ConfigurationError(f"cron takes commands of {_LONGEST} characters; this one has {len(command)}")
     return _TABLE.format(
