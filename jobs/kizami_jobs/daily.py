@@ -115,8 +115,8 @@ def run_corpus(
         versions=_versions(),
         schemas=corpus.schemas,
     )
-    tell = partial(after_run, config, store, progress.say)
-    with undertaking(store, config.lock, entry, say=progress.say, sleep=interruption.sleep, tell=tell) as held:
+    on_end = partial(after_run, config, store, progress.say)
+    with undertaking(store, config.lock, entry, say=progress.say, sleep=interruption.sleep, on_end=on_end) as held:
         corpus = replace(corpus, source=corpus.source.replace("{date}", day))
         versions = versions_of(corpus.schemas)
         run = _Run(store, held.lease, held.record, progress, interruption, request, corpus, versions)

@@ -35,11 +35,11 @@ def undertaking(
     *,
     say: Callable[[str], None],
     sleep: Callable[[float], None] = time.sleep,
-    tell: Callable[[RunEntry], None] = lambda _: None,
+    on_end: Callable[[RunEntry], None] = lambda _entry: None,
 ) -> Iterator[Undertaking]:
     """Write the entry, take the lock, close the ledger's entry of a run found dead; in the end give the lock back.
 
-    An error closes the entry with it. ``say`` is told of a run found dead, and ``tell``, which must not raise, is given
+    An error closes the entry with it. ``say`` is told of a run found dead. ``on_end``, which must not raise, is given
     the entry as it was closed, the lock given back; also one that could not be written because the store is away.
     Raises LockHeldError and whatever taking the lock raises.
     """
@@ -50,7 +50,7 @@ def undertaking(
     try:
         record = RunRecord(Ledger(store, entry.corpus), entry)
     except UnavailableError as error:
-        tell(failed(entry, error))
+        on_end(failed(entry, error))
         raise
     try:
         holder = Holder(
@@ -71,7 +71,7 @@ def undertaking(
         record.fail(error)
         raise
     finally:
-        tell(record.entry)
+        on_end(record.entry)
 
 
 def _bury(lease: Lease, ledger: Ledger) -> None:

@@ -42,8 +42,8 @@ def _publish(parsed: argparse.Namespace) -> Answer:
     config, store = _opened(parsed)
     interruption = Interruption()
     entry = _entry(parsed.corpus, "publish", config)
-    tell = partial(after_run, config, store, _say)
-    under = undertaking(store, config.lock, entry, say=_say, sleep=interruption.sleep, tell=tell)
+    on_end = partial(after_run, config, store, _say)
+    under = undertaking(store, config.lock, entry, say=_say, sleep=interruption.sleep, on_end=on_end)
     with interruption.watching(), under as held:
         interruption.check()
         schemas = config.corpus(parsed.corpus).schemas

@@ -243,7 +243,7 @@ def test_an_undertaking_tells_of_its_end(house: House) -> None:
     def work(store: ObjectStore, error: Exception | None) -> None:
         lock = house.config.lock
         begun = entry(f"r{len(told)}", State.STARTED, ended_at=None, exit_code=None)
-        with undertaking(store, lock, begun, say=house.said.append, tell=told.append) as held:
+        with undertaking(store, lock, begun, say=house.said.append, on_end=told.append) as held:
             if error:
                 raise error
             held.record.end(State.PUBLISHED)
