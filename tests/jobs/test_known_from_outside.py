@@ -148,7 +148,7 @@ def test_a_held_gate_is_told_with_its_snapshot(
     held = ledger(store.url)[0]
     assert main(["check", "recipes", "--config", str(config)]) == 1
     line = capsys.readouterr().out.splitlines()[-1]
-    assert f": failed, held by a gate: run {held.run} ended with 65" in line
+    assert f": failed, held by a gate: run {held.run} made {held.snapshot}: rows_lost 90 %" in line
     assert line.endswith(f"; type: kizami diff recipes latest {held.snapshot}")
     assert main(["publish", "recipes", str(held.snapshot), "--force", "--config", str(config)]) == 0
     assert main(["check", "recipes", "--config", str(config)]) == 0
