@@ -16,8 +16,10 @@ from kizami.cli import READING_VERBS, Answer, Verb, add_corpus, business_date
 from kizami.cli import main as run_verb
 from kizami.config import load_config
 from kizami.errors import ConfigurationError
+from kizami.monitoring import MONITORING_VERBS
 from kizami.plan import render_plan
 from kizami.renewal import EVERYTHING, NOTHING, read_ids, renewal_of
+from kizami.scheduling import SCHEDULE_VERB
 from kizami.signals import Interruption
 from kizami.upkeep import UPKEEP_VERBS
 
@@ -152,4 +154,6 @@ VERBS: Final = (
     Verb("reprocess", "analyse texts again though they did not change", _add_reprocess_arguments, _reprocess),
     *READING_VERBS,
     *UPKEEP_VERBS,
+    *MONITORING_VERBS,
+    SCHEDULE_VERB,
 )

@@ -9,12 +9,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
 from importlib.metadata import version
 from typing import Final
 
 import ray.exceptions
 
 from kizami import json_form, layout
+from kizami.aftermath import after_run
 from kizami.analysis.dictionary import ANALYSIS_VERSION, bundled_dictionary, fingerprint
 from kizami.analysis.user_dictionary import UserDictionary, inspect, read_user_dictionary
 from kizami.assembly import assemble, count, figures
@@ -120,7 +122,8 @@ def run_corpus(
         versions=_versions(),
         schemas=corpus.schemas,
     )
-    with undertaking(store, config.lock, entry, say=progress.say, sleep=interruption.sleep) as held:
+    on_end = partial(after_run, config, store, progress.say)
+    with undertaking(store, config.lock, entry, say=progress.say, sleep=interruption.sleep, on_end=on_end) as held:
         corpus = replace(corpus, source=corpus.source.replace("{date}", day))
         versions = versions_of(corpus.schemas)
         run = _Run(store, held.lease, held.record, progress, interruption, request, corpus, versions)
@@ -338,6 +341,7 @@ class _Run:
             self.record.note(
                 peak_worker_bytes=max(report.peak_bytes for report in built),
                 worker_seconds=round(sum(report.seconds for report in built), 3),
+                worker_cpu_seconds=round(sum(report.cpu_seconds for report in built), 3),
             )
 
     def _note_loss(self, part: int, what: str) -> None:

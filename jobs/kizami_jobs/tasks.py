@@ -157,6 +157,8 @@ class WorkerReport:
     """The largest private memory (USS) seen while it built this part."""
     seconds: float
     """Wall clock of building it, from its texts at hand to the finished part in staging."""
+    cpu_seconds: float
+    """Processor time of the same, that of the children it has waited for included."""
 
 
 # No retries by Ray: a text that crashes the worker would crash every one of them. The driver tries again, guarded.
@@ -177,7 +179,8 @@ def make_part(  # noqa: PLR0917  # Ray types only functions of positional parame
     The Tagger is this process's own, which a text may crash and the watchdog ends when a text makes it hang; with
     ``guarded`` it is that of a child, and such a text is held back.
     """
-    started = time.monotonic()
+    process = psutil.Process()
+    started, cpu_started = time.monotonic(), _processor_seconds(process)
     release_memory()
     store = shared.open()
     dictionary = bundled_dictionary().with_words(user)
@@ -187,7 +190,6 @@ def make_part(  # noqa: PLR0917  # Ray types only functions of positional parame
             f"host {socket.gethostname()} analyses with {dictionary.name} and fingerprint {own}, the driver with "
             f"{job.fingerprint}: install the same versions on every host"
         )
-    process = psutil.Process()
     peak = private_bytes(process)
 
     def progress(texts: int) -> None:
@@ -197,7 +199,13 @@ def make_part(  # noqa: PLR0917  # Ray types only functions of positional parame
 
     with _analyser(dictionary, corpus, guarded=guarded) as analyser:
         part = build_part(replace(job, versions=_versions(versions)), slices, analyser, store, progress)
-    return WorkerReport(part, socket.gethostname(), os.getpid(), peak, time.monotonic() - started)
+    cpu_seconds = _processor_seconds(process) - cpu_started
+    return WorkerReport(part, socket.gethostname(), os.getpid(), peak, time.monotonic() - started, cpu_seconds)
+
+
+def _processor_seconds(process: psutil.Process) -> float:
+    """Of a process so far, user and system, that of the children it has waited for included."""
+    return sum(process.cpu_times()[:4])
 
 
 # Deriving is deterministic and gives no text to MeCab: Ray may try it again by itself.

@@ -74,6 +74,8 @@ class Config:
     timezone: ZoneInfo = field(default_factory=lambda: ZoneInfo("Asia/Tokyo"))
     """Where the business date changes. The corpora are Japanese, so is the default."""
     lock: LockConfig = LockConfig()
+    textfile_directory: str | None = None
+    """Where Prometheus's node_exporter looks for text files; absolute once read. None: no figures are written."""
 
     def corpus(self, name: str) -> CorpusConfig:
         """The corpus called ``name``. Raises ConfigurationError naming those there are."""
@@ -104,7 +106,7 @@ def load_config(path: Path) -> Config:
 
 
 def _config(content: Mapping[str, Any], folder: Path) -> Config:
-    _refuse_unknown(content, {"store", "timezone", "lock", "corpora"}, "")
+    _refuse_unknown(content, {"store", "timezone", "lock", "metrics", "corpora"}, "")
     corpora = _get(content, "corpora", dict, "", default={})
     if not corpora:
         raise ConfigurationError("no corpus: add a table [corpora.NAME] with source, id and fields")
@@ -112,6 +114,7 @@ def _config(content: Mapping[str, Any], folder: Path) -> Config:
         store=_absolute(_get(content, "store", str, ""), folder).rstrip("/"),
         timezone=_timezone(_get(content, "timezone", str, "", default="Asia/Tokyo")),
         lock=_lock(_get(content, "lock", dict, "", default={})),
+        textfile_directory=_metrics(_get(content, "metrics", dict, "", default={}), folder),
         corpora={name: _corpus(name, table, folder) for name, table in corpora.items()},
     )
 
@@ -216,6 +219,16 @@ def _lock(table: Mapping[str, Any]) -> LockConfig:
             "lock.expiry is less than four times lock.beat: a slow store would cost runs their lock"
         )
     return LockConfig(beat, expiry)
+
+
+def _metrics(table: Mapping[str, Any], folder: Path) -> str | None:
+    _refuse_unknown(table, {"textfile_directory"}, "metrics.")
+    if "textfile_directory" not in table:
+        return None
+    location: str = _get(table, "textfile_directory", str, "metrics.")
+    if "://" in location:
+        raise ConfigurationError("metrics.textfile_directory is a folder of the host that a run starts on, no URL")
+    return _absolute(location, folder)
 
 
 def _get(table: Mapping[str, Any], key: str, kind: type, where: str, default: object = None) -> Any:

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 from kizami.commit import Holder
 from kizami.config import LockConfig
+from kizami.errors import UnavailableError
 from kizami.lease import Lease
 from kizami.ledger import Ledger, RunEntry
-from kizami.record import RunRecord, now, timestamp
+from kizami.record import RunRecord, failed, now, timestamp
 from kizami.stores import ObjectStore
 
 
@@ -34,17 +35,23 @@ def undertaking(
     *,
     say: Callable[[str], None],
     sleep: Callable[[float], None] = time.sleep,
+    on_end: Callable[[RunEntry], None] = lambda _entry: None,
 ) -> Iterator[Undertaking]:
     """Write the entry, take the lock, close the ledger's entry of a run found dead; in the end give the lock back.
 
-    An error closes the entry with it. ``say`` is told of a run found dead. Raises LockHeldError and whatever taking the
-    lock raises.
+    An error closes the entry with it. ``say`` is told of a run found dead. ``on_end``, which must not raise, is given
+    the entry as it was closed, the lock given back; also one that could not be written because the store is away.
+    Raises LockHeldError and whatever taking the lock raises.
     """
 
     def announce(dead: Holder) -> None:
         say(f"{dead.verb} {dead.run} on {dead.host} died; going on from what it finished")
 
-    record = RunRecord(Ledger(store, entry.corpus), entry)
+    try:
+        record = RunRecord(Ledger(store, entry.corpus), entry)
+    except UnavailableError as error:
+        on_end(failed(entry, error))
+        raise
     try:
         holder = Holder(
             run=entry.run,
@@ -63,6 +70,8 @@ def undertaking(
     except BaseException as error:
         record.fail(error)
         raise
+    finally:
+        on_end(record.entry)
 
 
 def _bury(lease: Lease, ledger: Ledger) -> None:

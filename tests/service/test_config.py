@@ -41,6 +41,7 @@ def test_defaults_are_the_contracts(tmp_path: Path) -> None:
     assert corpus.retention_dates == 14
     assert corpus.user_dictionary is None
     assert corpus.gates == USUAL
+    assert config.textfile_directory is None
 
 
 def test_every_key_is_read(tmp_path: Path) -> None:
@@ -49,10 +50,12 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     extra = 'normalisation = "none"\npart_bytes = "8 MiB"\nhang_after = "5m"\nretention_dates = 90\n'
     extra += 'user_dictionary = "words/own.csv"\n'
     extra += '[corpora.recipes.gates]\nrows_lost = "12.5%"\nunknown = "off"\nquarantined = "0 %"\n'
+    lock += '[metrics]\ntextfile_directory = "textfiles"\n'
     text = 'store = "s3://ml-shared/tokens/"\ntimezone = "Europe/Berlin"\n' + lock + CORPUS + extra
     config = load_config(write(tmp_path, text))
     assert (config.store, config.timezone.key) == ("s3://ml-shared/tokens", "Europe/Berlin")
     assert (config.lock.beat_seconds, config.lock.expiry_seconds) == (0.5, 90)
+    assert config.textfile_directory == str(tmp_path / "textfiles")
     assert config.corpus("recipes").normalisation is Normalisation.NONE
     assert config.corpus("recipes").part_bytes == 8 << 20
     assert config.corpus("recipes").hang_after_seconds == 300
@@ -158,6 +161,14 @@ FAULTS = {
     ),
     "a gate below zero": (STORE + CORPUS + '[corpora.recipes.gates]\nrows_lost = "-5%"', "rows_lost is '-5%'; write"),
     "lock is a string": (STORE + 'lock = "no"' + CORPUS, "lock is not a table"),
+    "unknown key of the metrics": (
+        STORE + '[metrics]\ntextfile = "x"' + CORPUS,
+        "unknown key metrics.textfile (did you mean textfile_directory?)",
+    ),
+    "metrics at a URL": (
+        STORE + '[metrics]\ntextfile_directory = "s3://a/b"' + CORPUS,
+        "metrics.textfile_directory is a folder of the host",
+    ),
     "duration without a unit": (STORE + "[lock]\nbeat = 15" + CORPUS, "lock.beat is 15; write a duration like 90s"),
     "duration of nothing": (STORE + '[lock]\nbeat = "0s"' + CORPUS, "lock.beat is '0s'; write a duration"),
     "expiry too soon": (STORE + '[lock]\nexpiry = "59s"' + CORPUS, "lock.expiry is less than four times lock.beat"),
