@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
+import secrets
+import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -68,6 +71,10 @@ class RunRequest:
     """What is analysed again though it did not change."""
     candidate: bool = False
     """Whether to stop before the commit: the snapshot is complete in the store, and no reader sees it."""
+    run: str | None = None
+    """The run's id where it was submitted; its date was fixed then, and is that of the source. None: a new one."""
+    user: UserDictionary | None = None
+    """The corpus's own words where they came with a submission; None: they are read as configured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +109,7 @@ def run_corpus(
     day = business_date(request, corpus, started.astimezone(config.timezone).date()).isoformat()
     store = open_store(config.store)
     entry = RunEntry(
-        run=new_id(started),
+        run=request.run or new_id(started),
         verb=request.verb,
         outcome=str(request.renewal) if request.verb == "reprocess" else None,
         corpus=corpus.name,
@@ -112,6 +119,7 @@ def run_corpus(
         started_at=timestamp(started),
         versions=_versions(),
         schemas=corpus.schemas,
+        process=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}",
     )
     with undertaking(store, config.lock, entry, say=progress.say, sleep=interruption.sleep) as held:
         corpus = replace(corpus, source=corpus.source.replace("{date}", day))
@@ -203,7 +211,7 @@ class _Run:
         dictionary = bundled_dictionary()
         if self.corpus.user_dictionary is not None:
             with self.record.stage("dictionary"):
-                self.user = read_user_dictionary(self.corpus.user_dictionary)
+                self.user = self.request.user or read_user_dictionary(self.corpus.user_dictionary)
                 self.progress.say(inspect(self.user, dictionary.folder, self.corpus.normalisation))
             dictionary = dictionary.with_words(self.user)
         self.record.note(
@@ -419,7 +427,7 @@ class _Run:
 def business_date(request: RunRequest, corpus: CorpusConfig, today: date) -> date:
     """The date asked for, else today. Raises ConfigurationError where the source is not that date's."""
     day = request.date or today
-    if day != today and "{date}" not in corpus.source and not request.as_of_now:
+    if request.run is None and day != today and "{date}" not in corpus.source and not request.as_of_now:
         raise ConfigurationError(
             f"the source of {corpus.name} has no {{date}} in it, so it is that of today, {today}, not of {day}: "
             "give --as-of-now to publish it under that date all the same"

@@ -92,15 +92,29 @@ def load_config(path: Path) -> Config:
     Raises ConfigurationError, naming the file and the key.
     """
     try:
-        content = tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise ConfigurationError(f"{path}: no such configuration file; name one with --config FILE") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigurationError(f"{path}: cannot be read: {error}") from None
-    try:
-        return _config(content, path.resolve().parent)
+        return parse_config(read_config(path), path.resolve().parent)
     except ConfigurationError as error:
         raise ConfigurationError(f"{path}: {error}") from None
+
+
+def read_config(path: Path) -> str:
+    """The text of a configuration file. Raises ConfigurationError without naming the file."""
+    try:
+        return path.read_text("utf-8")
+    except FileNotFoundError:
+        raise ConfigurationError("no such configuration file; name one with --config FILE") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"cannot be read: {error}") from None
+
+
+def parse_config(text: str, folder: Path) -> Config:
+    """The configuration of a file's text; relative paths in it start from ``folder``. Raises ConfigurationError naming
+    the key."""
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"cannot be read: {error}") from None
+    return _config(content, folder)
 
 
 def _config(content: Mapping[str, Any], folder: Path) -> Config:

@@ -1,0 +1,101 @@
+"""A Ray cluster of one host with its Jobs API, as an operator starts it, guarded by a token."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+
+import psutil
+import requests
+
+BIN = Path(sys.executable).parent
+
+
+class RayCluster:
+    """A head with its dashboard, started by `ray start` and ended by the ids of its processes."""
+
+    def __init__(self, environment: Mapping[str, str], *, cpus: int = 2, patience: float = 120.0) -> None:
+        self.token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+        """What a client needs in its environment."""
+        self._environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("RAY_")},
+            **environment,
+            **self.token,
+            # Its jobs find the commands that are installed with it.
+            "PATH": os.pathsep.join([str(BIN), os.environ.get("PATH", os.defpath)]),
+        }
+        self._cpus, self._patience = cpus, patience
+        self._tree: list[psutil.Process] = []
+
+    def __enter__(self) -> RayCluster:
+        port, dashboard, *others = _free_ports(4)
+        # A short path: Ray's sockets lie in it, and a socket's path has 107 bytes at the most.
+        self._folder = tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True)
+        command = [str(BIN / "ray"), "start", "--head", "--block", f"--num-cpus={self._cpus}"]
+        command += ["--node-ip-address=127.0.0.1", f"--port={port}", f"--temp-dir={self._folder.name}"]
+        command += ["--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}"]
+        command += [f"--dashboard-agent-listen-port={others[0]}", f"--dashboard-agent-grpc-port={others[1]}"]
+        command += ["--disable-usage-stats", "--object-store-memory=200000000"]
+        self.address, self.url = f"127.0.0.1:{port}", f"http://127.0.0.1:{dashboard}"
+        self._process = subprocess.Popen(
+            command, env=self._environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        try:
+            self._await_api()
+        except BaseException:
+            self.end()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """End all of its processes, at once and for good."""
+        self.processes()
+        for process in self._tree:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        self._process.wait()
+        self._folder.cleanup()
+
+    def processes(self) -> list[psutil.Process]:
+        """All that it has started, those seen before included."""
+        with suppress(psutil.NoSuchProcess):
+            own = psutil.Process(self._process.pid)
+            self._tree = list(dict.fromkeys([*self._tree, own, *own.children(recursive=True)]))
+        return self._tree
+
+    def _await_api(self) -> None:
+        ends = time.monotonic() + self._patience
+        headers = {"Authorization": f"Bearer {self.token['RAY_AUTH_TOKEN']}"}
+        while time.monotonic() < ends:
+            if self._process.poll() is not None:
+                raise RuntimeError(f"ray start ended with {self._process.returncode}")
+            with suppress(requests.RequestException):
+                if requests.get(f"{self.url}/api/jobs/", headers=headers, timeout=10).ok:
+                    return
+            time.sleep(0.3)
+        raise TimeoutError("the cluster's Jobs API does not answer")
+
+
+def _free_ports(count: int) -> list[int]:
+    listeners = [socket.socket() for _ in range(count)]
+    try:
+        for listener in listeners:
+            listener.bind(("127.0.0.1", 0))
+        return [int(listener.getsockname()[1]) for listener in listeners]
+    finally:
+        for listener in listeners:
+            listener.close()
