@@ -17,6 +17,7 @@ from kizami.cli import READING_VERBS, Answer, Verb, add_corpus, business_date
 from kizami.cli import main as run_verb
 from kizami.config import Config, load_config
 from kizami.errors import ConfigurationError, KizamiError
+from kizami.log import JsonLog
 from kizami.plan import render_plan
 from kizami.renewal import EVERYTHING, NOTHING, read_ids, renewal_of
 from kizami.signals import Interruption
@@ -55,7 +56,7 @@ def _job(parsed: argparse.Namespace, **asked: Any) -> Answer:
     with _jobs_extra():
         # Imported here: reading needs no Ray, and importing it takes a second.
         from kizami_jobs.daily import RunRequest  # noqa: PLC0415
-    return _perform(config, RunRequest(parsed.corpus, parsed.date, as_of_now=parsed.as_of_now, **asked))
+    return _perform(parsed, config, RunRequest(parsed.corpus, parsed.date, as_of_now=parsed.as_of_now, **asked))
 
 
 def _submitted(parsed: argparse.Namespace) -> Answer:
@@ -85,23 +86,22 @@ def _submitted(parsed: argparse.Namespace) -> Answer:
         user=user,
     )
     try:
-        return _perform(submission.config(), request)
+        return _perform(parsed, submission.config(), request)
     finally:
         with suppress(KizamiError):
             if ended(store, place) is not None:  # else it can still be made: the store was away, say
                 remove_submission(store, place)
 
 
-def _perform(config: Config, request: RunRequest) -> Answer:  # type: ignore[name-defined]  # noqa: F821  # imported where it is needed
+def _perform(parsed: argparse.Namespace, config: Config, request: Any) -> Answer:
     from kizami_jobs.daily import RunResult, run_corpus  # noqa: PLC0415
-    from kizami_jobs.progress import Progress  # noqa: PLC0415
 
     interruption = Interruption()
     with interruption.watching():
         result: RunResult = run_corpus(
             config,
             request,
-            Progress(sys.stderr),
+            _progress(parsed),
             address=os.environ.get("RAY_ADDRESS"),
             interruption=interruption,
         )
@@ -114,15 +114,22 @@ def _plan(parsed: argparse.Namespace) -> Answer:
     with _jobs_extra():
         from kizami_jobs.daily import RunRequest  # noqa: PLC0415
         from kizami_jobs.planning import plan_corpus  # noqa: PLC0415
-        from kizami_jobs.progress import Progress  # noqa: PLC0415
     renewal = EVERYTHING if parsed.full else NOTHING
     request = RunRequest(parsed.corpus, parsed.date, as_of_now=parsed.as_of_now, renewal=renewal)
     interruption = Interruption()
     with interruption.watching():
         plan = plan_corpus(
-            config, request, Progress(sys.stderr), address=os.environ.get("RAY_ADDRESS"), interruption=interruption
+            config, request, _progress(parsed), address=os.environ.get("RAY_ADDRESS"), interruption=interruption
         )
     return Answer(render_plan(plan), asdict(plan))
+
+
+def _progress(parsed: argparse.Namespace) -> Any:
+    """What stderr is told of a run."""
+    from kizami_jobs.json_progress import JsonProgress  # noqa: PLC0415
+    from kizami_jobs.progress import Progress  # noqa: PLC0415
+
+    return JsonProgress(JsonLog()) if parsed.log == "json" else Progress(sys.stderr)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
-from typing import Final
+from typing import Final, TextIO
 
 import ray
 import ray.exceptions
@@ -27,10 +27,11 @@ _ANSWER_SECONDS: Final = 10.0
 
 
 @contextmanager
-def connected(address: str | None) -> Iterator[None]:
+def connected(address: str | None, news: TextIO | None = None) -> Iterator[None]:
     """Be connected to the cluster at ``address`` (Ray's own forms), or to a new local one that ends with this context.
 
-    A connection that exists already is used and left open. Raises UnavailableError where no cluster answers.
+    A connection that exists already is used and left open. ``news`` is where Ray prints, by default stderr. Raises
+    UnavailableError where no cluster answers.
     """
     if ray.is_initialized():
         yield
@@ -38,7 +39,7 @@ def connected(address: str | None) -> Iterator[None]:
     if address:
         await_answer(address)
     # Whatever its log_to_driver, Ray prints the news of a dead worker to sys.stdout, which is for the answer.
-    with redirect_stdout(sys.stderr), _session(address):
+    with redirect_stdout(news or sys.stderr), _session(address):
         yield
 
 

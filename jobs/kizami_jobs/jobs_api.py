@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import requests
-from ray.exceptions import AuthenticationError
+from ray.exceptions import AuthenticationError, RayError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 from kizami.errors import ConfigurationError, UnavailableError
@@ -87,7 +87,7 @@ class JobsApi:
                 f"the Ray cluster at {self._address} refuses the token: set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN "
                 "(or RAY_AUTH_TOKEN_PATH) to the cluster's own"
             ) from error
-        except (requests.RequestException, OSError, RuntimeError, ValueError) as error:
+        except (requests.RequestException, RayError, OSError, RuntimeError, ValueError) as error:
             raise UnavailableError(
                 f"the Jobs API of the Ray cluster at {self._address} does not answer as it should "
                 f"({first_line(error)}): see whether its head runs with a dashboard, and correct the address"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from kizami.config import Config
 from kizami.errors import InterruptedRunError, SubmittedRunError, UnavailableError
@@ -14,7 +15,7 @@ from kizami.ledger import Ledger, RunEntry
 from kizami.signals import Interruption
 from kizami.stores import ObjectStore
 from kizami.submission import Place
-from kizami_jobs.jobs_api import JobsApi, JobState
+from kizami_jobs.jobs_api import JobState
 
 _POLL_SECONDS: Final = 1.0
 _UNAVAILABLE: Final = UnavailableError.exit_code
@@ -38,11 +39,25 @@ class StillRunningError(InterruptedRunError):
         return self._text
 
 
+class Jobs(Protocol):
+    """What is asked of the cluster while waiting; :class:`~kizami_jobs.jobs_api.JobsApi` has it."""
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+
+    def state(self, run: str) -> JobState:
+        """What Ray knows of the job. Raises UnavailableError."""
+
+    def log(self, run: str) -> str:
+        """All that the job has printed so far. Raises UnavailableError."""
+
+
 @dataclass
 class Waiting:
     """A submitted run that is waited for."""
 
-    api: JobsApi
+    api: Jobs
     store: ObjectStore
     config: Config
     place: Place
@@ -103,8 +118,10 @@ class Waiting:
             self._shown = len(log)
 
     def _has_ended(self) -> bool:
-        entry = Ledger(self.store, self.place.corpus).find(self.place.run)
-        return entry is not None and entry.exit_code is not None
+        with suppress(UnavailableError):
+            entry = Ledger(self.store, self.place.corpus).find(self.place.run)
+            return entry is not None and entry.exit_code is not None
+        return False
 
     def _never_began(self, state: JobState | None) -> Exception:
         run, store = self.place.run, self.place.store

@@ -14,6 +14,7 @@ from kizami.cli import Answer
 from kizami.config import Config, load_config, read_config
 from kizami.errors import ConfigurationError, KizamiError
 from kizami.ledger import RunEntry, State
+from kizami.log import EventStream, JsonLog, without_credentials
 from kizami.record import new_id, now, timestamp
 from kizami.renewal import EVERYTHING, NOTHING, Renewal, read_ids, renewal_of
 from kizami.signals import Interruption
@@ -34,6 +35,9 @@ def submit(parsed: argparse.Namespace) -> Answer:
     moment = now()
     request = RunRequest(corpus.name, parsed.date, as_of_now=parsed.as_of_now)
     day = business_date(request, corpus, moment.astimezone(config.timezone).date())
+    if without_credentials(corpus.source) != corpus.source:  # not to be left in the store
+        raise ConfigurationError(f"the source of {corpus.name} holds credentials: leave them to AWS's own chain")
+    said = _Said(parsed.log)
     api = JobsApi(parsed.address)
     user = read_user_dictionary(corpus.user_dictionary) if corpus.user_dictionary else None
     submission = Submission(
@@ -52,17 +56,22 @@ def submit(parsed: argparse.Namespace) -> Answer:
     )
     store, place = open_store(config.store), Place(config.store, corpus.name, submission.run)
     write_submission(store, submission, user)
+    options = ("--log", "json", "--json") if parsed.log == "json" else ()
     try:
-        api.start(submission.run, command(place), {"kizami": f"{verb} {corpus.name} {day} from {socket.gethostname()}"})
+        api.start(
+            submission.run,
+            command(place, *options),
+            {"kizami": f"{verb} {corpus.name} {day} from {socket.gethostname()}"},
+        )
     except KizamiError:
         remove_submission(store, place)  # so that a job that was started all the same does nothing
         raise
-    _say(f"submitted run {submission.run}: {verb} of corpus {corpus.name}, business date {day}, to {api.url}")
+    said.line(f"submitted run {submission.run}: {verb} of corpus {corpus.name}, business date {day}, to {api.url}")
     if not parsed.wait:
         return _on_its_way(submission, api.url)
     interruption = Interruption()
     with interruption.watching():
-        entry = Waiting(api, store, config, place, show=_show, say=_say, interruption=interruption).wait()
+        entry = Waiting(api, store, config, place, show=said.log, say=said.line, interruption=interruption).wait()
     return _arrived(config, entry)
 
 
@@ -96,12 +105,24 @@ def _arrived(config: Config, entry: RunEntry) -> Answer:
     return Answer(text, {"run": asdict(entry), "path": path})
 
 
-def _show(text: str) -> None:
-    print(text, end="", file=sys.stderr, flush=True)
+class _Said:
+    """What stderr is told: the job's log as it comes, and lines of our own."""
 
+    def __init__(self, form: str) -> None:
+        self._events = JsonLog() if form == "json" else None
+        self._log = EventStream(self._events) if self._events else sys.stderr
 
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    def log(self, text: str) -> None:
+        """More of the job's log."""
+        self._log.write(text)
+        self._log.flush()
+
+    def line(self, line: str) -> None:
+        """One line of news."""
+        if self._events:
+            self._events.event("message", message=line)
+        else:
+            print(line, file=sys.stderr, flush=True)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

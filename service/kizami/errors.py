@@ -7,6 +7,7 @@
     ├── DataError                   65  correct the data; nothing was published
     │   └── GateClosedError         65  look at the snapshot that a gate held back; publish it if it is right
     ├── UnavailableError            69  try again later: store, source or Ray are away
+    │   ├── LastingError            69  another attempt within the run would find the same
     │   └── CommitStateUnknownError 69  the answer to a commit was lost: the next run finds out and finishes it
     ├── LockHeldError               75  somebody else is running
     ├── LockLostError               75  somebody else took over; this run published nothing
@@ -64,6 +65,13 @@ class UnavailableError(KizamiError):
     """The store, the source or Ray did not answer, after retries."""
 
     exit_code = 69
+
+
+class LastingError(UnavailableError):
+    """Something is away and stays so for this run: a file that was listed is gone, a host has other versions installed.
+
+    Another attempt within the run would find the same.
+    """
 
 
 class CommitStateUnknownError(UnavailableError):

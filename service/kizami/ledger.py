@@ -71,12 +71,14 @@ class RunCounts:
 
 @dataclass(frozen=True, slots=True)
 class FailedAttempt:
-    """An attempt at a part that did not finish it."""
+    """An attempt at a part, or at something all parts need, that did not finish it."""
 
-    part: int
-    """Its number in the snapshot, from 0."""
+    part: int | None
+    """Its number in the snapshot, from 0; None for reading the source and cutting it into parts."""
     what: str
     """What became of the attempt, as a sentence without the text."""
+    wait_seconds: float = 0.0
+    """How long the next one was put off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,8 @@ class RunEntry:
     """Texts held back, by reason code."""
     failed_attempts: tuple[FailedAttempt, ...] = ()
     """In the order in which they failed; each was followed by another."""
+    late_since: str | None = None
+    """When the run had taken longer than the configuration expects."""
     outcome: str | None = None
     """What a verb other than ``run`` did or was asked to, in a line."""
     stage_seconds: Mapping[str, float] = field(default_factory=dict)

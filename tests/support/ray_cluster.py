@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 import secrets
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 import psutil
 import requests
+
+from support.faulty_s3 import FaultyS3
+from support.s3_server import free_ports
 
 BIN = Path(sys.executable).parent
 
@@ -37,7 +40,7 @@ class RayCluster:
         self._tree: list[psutil.Process] = []
 
     def __enter__(self) -> RayCluster:
-        port, dashboard, *others = _free_ports(4)
+        port, dashboard, *others = free_ports(4)
         # A short path: Ray's sockets lie in it, and a socket's path has 107 bytes at the most.
         self._folder = tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True)
         command = [str(BIN / "ray"), "start", "--head", "--block", f"--num-cpus={self._cpus}"]
@@ -90,12 +93,9 @@ class RayCluster:
         raise TimeoutError("the cluster's Jobs API does not answer")
 
 
-def _free_ports(count: int) -> list[int]:
-    listeners = [socket.socket() for _ in range(count)]
-    try:
-        for listener in listeners:
-            listener.bind(("127.0.0.1", 0))
-        return [int(listener.getsockname()[1]) for listener in listeners]
-    finally:
-        for listener in listeners:
-            listener.close()
+@dataclass(frozen=True, slots=True)
+class JobsCluster:
+    """A cluster, and the proxy between its jobs and the S3 server."""
+
+    ray: RayCluster
+    proxy: FaultyS3
