@@ -9,7 +9,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 from kizami import layout
-from kizami.analysis.user_dictionary import read_user_dictionary
 from kizami.cli import Answer
 from kizami.config import Config, load_config, read_config
 from kizami.errors import ConfigurationError, KizamiError
@@ -24,6 +23,7 @@ from kizami.submission import Place, Submission, remove_submission, write_submis
 
 def submit(parsed: argparse.Namespace) -> Answer:
     """Submit a run, and wait for it unless told otherwise."""
+    from kizami.analysis.user_dictionary import read_user_dictionary  # noqa: PLC0415
     from kizami_jobs.daily import RunRequest, business_date, check_field  # noqa: PLC0415
     from kizami_jobs.jobs_api import JobsApi  # noqa: PLC0415
     from kizami_jobs.submit import Waiting, command  # noqa: PLC0415

@@ -9,14 +9,17 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kizami import json_form, layout
-from kizami.analysis.user_dictionary import UserDictionary
 from kizami.config import Config, parse_config
 from kizami.errors import ConfigurationError, RunExistsError, UnavailableError
 from kizami.ledger import Ledger, RunEntry, exists
 from kizami.renewal import NOTHING, Renewal
 from kizami.stores import ConditionFailedError, ObjectMissingError, ObjectStore
+
+if TYPE_CHECKING:
+    from kizami.analysis.user_dictionary import UserDictionary
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +73,12 @@ class Place:
         corpus, _, name = rest.partition("/submissions/")
         run = name.removesuffix(".json")
         place = cls(store, corpus, run)
-        if not (store and corpus and run) or str(place) != url:
-            raise ConfigurationError(f"{url} is no submission: `kizami submit` gives its address to the job")
-        return place
+        try:
+            if store and corpus and run and str(place) == url:
+                return place
+        except ConfigurationError:
+            pass  # no names
+        raise ConfigurationError(f"{url} is no submission: `kizami submit` gives its address to the job")
 
 
 def write_submission(store: ObjectStore, submission: Submission, user: UserDictionary | None) -> None:
@@ -101,6 +107,9 @@ def read_submission(store: ObjectStore, place: Place) -> tuple[Submission, UserD
             f"{place} is not there: a submission is removed when its run ends, by `kizami forget`, and after 3 days; "
             "on several hosts `store` is an s3:// URL or a folder all of them share. Submit it again"
         ) from None
+    # Imported here: it needs what only the job has installed.
+    from kizami.analysis.user_dictionary import UserDictionary  # noqa: PLC0415
+
     return submission, UserDictionary(submission.words, words)
 
 
