@@ -63,6 +63,8 @@ def _submitted(parsed: argparse.Namespace) -> Answer:
     """The run that `kizami submit` asked for; one that has ended is not made again, and ends as it did."""
     with _jobs_extra():
         from kizami_jobs.daily import RunRequest  # noqa: PLC0415
+    if parsed.date or parsed.as_of_now or parsed.full or parsed.candidate or parsed.allow_empty:
+        raise ConfigurationError("--submission has everything in it: give it alone")
     place = Place.parse(parsed.submission)
     if place.corpus != parsed.corpus:
         raise ConfigurationError(f"{place} is of corpus {place.corpus}, not {parsed.corpus}")

@@ -55,22 +55,19 @@ def submit(parsed: argparse.Namespace) -> Answer:
         words=user.location if user else None,
     )
     store, place = open_store(config.store), Place(config.store, corpus.name, submission.run)
-    write_submission(store, submission, user)
     options = ("--log", "json", "--json") if parsed.log == "json" else ()
-    try:
-        api.start(
-            submission.run,
-            command(place, *options),
-            {"kizami": f"{verb} {corpus.name} {day} from {socket.gethostname()}"},
-        )
-    except KizamiError:
-        remove_submission(store, place)  # so that a job that was started all the same does nothing
-        raise
-    said.line(f"submitted run {submission.run}: {verb} of corpus {corpus.name}, business date {day}, to {api.url}")
-    if not parsed.wait:
-        return _on_its_way(submission, api.url)
     interruption = Interruption()
-    with interruption.watching():
+    with interruption.watching():  # from here on a signal must not hide that there is a job
+        write_submission(store, submission, user)
+        try:
+            what = f"{verb} {corpus.name} {day} from {socket.gethostname()}"
+            api.start(submission.run, command(place, *options), {"kizami": what})
+        except KizamiError:
+            remove_submission(store, place)  # so that a job that was started all the same does nothing
+            raise
+        said.line(f"submitted run {submission.run}: {verb} of corpus {corpus.name}, business date {day}, to {api.url}")
+        if not parsed.wait:
+            return _on_its_way(submission, api.url)
         entry = Waiting(api, store, config, place, show=said.log, say=said.line, interruption=interruption).wait()
     return _arrived(config, entry)
 

@@ -61,9 +61,13 @@ class LastResort:
                 return
         while not self._over.wait(self._grace):
             with self._acting:
-                if not self._over.is_set() and self._held.record.entry.stage != "publish":
+                if not self._over.is_set() and not self._is_publishing():
                     self._act()
                     return
+
+    def _is_publishing(self) -> bool:
+        entry = self._held.record.entry
+        return entry.stage == "publish" and entry.ended_at is None
 
     def _act(self) -> None:
         error, record = self._cause(), self._held.record

@@ -88,6 +88,8 @@ def test_a_commit_is_not_cut_short(held: Undertaking) -> None:
 def test_a_run_that_has_published_ends_with_0(held: Undertaking) -> None:
     """What hangs then is only the cleaning up: the entry stays as it is."""
     leaving = Leaving()
+    with held.record.stage("publish"):
+        pass
     held.record.end(State.PUBLISHED)
     with LastResort(held, lambda: SIGTERM, leave=leaving, grace_seconds=0.01):
         assert leaving.left.wait(20)

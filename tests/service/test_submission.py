@@ -14,6 +14,7 @@ from kizami.ledger import Ledger, RunEntry, State
 from kizami.renewal import renewal_of
 from kizami.stores import open_store
 from kizami.submission import Place, Submission, ended, read_submission, remove_submission, write_submission
+from kizami_jobs.cli import main
 from support.memory_store import MemoryStore
 
 RUN = "20261123T050000.000000Z-0123456789abcdef"
@@ -108,3 +109,11 @@ def test_submissions_in_a_folder_are_files(tmp_path: Path) -> None:
     assert Path(str(place)).is_file()
     assert layout.submission_key("recipes", RUN) in str(place)
     assert read_submission(store, place) == (SUBMISSION, None)
+
+
+def test_its_run_takes_no_other_options(capsys: pytest.CaptureFixture[str]) -> None:
+    """They would be passed over."""
+    assert main(["run", "recipes", "--submission", str(PLACE), "--full"]) == 78
+    assert "give it alone" in capsys.readouterr().err
+    assert main(["run", "novels", "--submission", str(PLACE)]) == 78
+    assert "is of corpus recipes, not novels" in capsys.readouterr().err

@@ -23,6 +23,33 @@ from support.s3_server import free_ports
 BIN = Path(sys.executable).parent
 
 
+class Host:
+    """A `ray start --block` and all that it has started."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+        self._tree: list[psutil.Process] = []
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended by itself."""
+        return self._process.poll() is None
+
+    def processes(self) -> list[psutil.Process]:
+        """All that it has started, those seen before included."""
+        with suppress(psutil.NoSuchProcess):
+            own = psutil.Process(self._process.pid)
+            self._tree = list(dict.fromkeys([*self._tree, own, *own.children(recursive=True)]))
+        return self._tree
+
+    def end(self) -> None:
+        """End all of its processes, at once and for good: the host is lost."""
+        for process in self.processes():
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        self._process.wait()
+
+
 class RayCluster:
     """A head with its dashboard, started by `ray start` and ended by the ids of its processes."""
 
@@ -37,7 +64,7 @@ class RayCluster:
             "PATH": os.pathsep.join([str(BIN), os.environ.get("PATH", os.defpath)]),
         }
         self._cpus, self._patience = cpus, patience
-        self._tree: list[psutil.Process] = []
+        self._hosts: list[Host] = []
 
     def __enter__(self) -> RayCluster:
         port, dashboard, *others = free_ports(4)
@@ -49,8 +76,8 @@ class RayCluster:
         command += [f"--dashboard-agent-listen-port={others[0]}", f"--dashboard-agent-grpc-port={others[1]}"]
         command += ["--disable-usage-stats", "--object-store-memory=200000000"]
         self.address, self.url = f"127.0.0.1:{port}", f"http://127.0.0.1:{dashboard}"
-        self._process = subprocess.Popen(
-            command, env=self._environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        self._head = Host(
+            subprocess.Popen(command, env=self._environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         )
         try:
             self._await_api()
@@ -64,28 +91,28 @@ class RayCluster:
     ) -> None:
         self.end()
 
+    def add_host(self, address: str, cpus: int) -> Host:
+        """Another host, which is this one by another address of its own: ``127.0.0.2``."""
+        command = [str(BIN / "ray"), "start", "--block", f"--address={self.address}", f"--node-ip-address={address}"]
+        command += [f"--num-cpus={cpus}", "--disable-usage-stats", "--object-store-memory=200000000"]
+        process = subprocess.Popen(command, env=self._environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        host = Host(process)
+        self._hosts.append(host)
+        return host
+
     def end(self) -> None:
         """End all of its processes, at once and for good."""
-        self.processes()
-        for process in self._tree:
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
-        self._process.wait()
+        for host in self._hosts:
+            host.end()
+        self._head.end()
         self._folder.cleanup()
-
-    def processes(self) -> list[psutil.Process]:
-        """All that it has started, those seen before included."""
-        with suppress(psutil.NoSuchProcess):
-            own = psutil.Process(self._process.pid)
-            self._tree = list(dict.fromkeys([*self._tree, own, *own.children(recursive=True)]))
-        return self._tree
 
     def _await_api(self) -> None:
         ends = time.monotonic() + self._patience
         headers = {"Authorization": f"Bearer {self.token['RAY_AUTH_TOKEN']}"}
         while time.monotonic() < ends:
-            if self._process.poll() is not None:
-                raise RuntimeError(f"ray start ended with {self._process.returncode}")
+            if not self._head.running:
+                raise RuntimeError("ray start has ended")
             with suppress(requests.RequestException):
                 if requests.get(f"{self.url}/api/jobs/", headers=headers, timeout=10).ok:
                     return
