@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
+import secrets
+import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date
-from functools import partial
 from importlib.metadata import version
-from typing import Final
+from typing import Any, Final
 
 import ray.exceptions
 
@@ -23,18 +25,22 @@ from kizami.assembly import assemble, count, figures
 from kizami.candidates import require_open, verdicts
 from kizami.cleaning import clean
 from kizami.config import Config, CorpusConfig
+from kizami.deadline import Deadline
 from kizami.derivation import versions_of
 from kizami.errors import (
     ConfigurationError,
     DataError,
+    DeadlineError,
     InterruptedRunError,
     KizamiError,
     LockLostError,
     UnavailableError,
 )
 from kizami.gates import closed, render_gates
+from kizami.last_resort import LastResort
 from kizami.lease import Lease
 from kizami.ledger import FailedAttempt, RunEntry, State
+from kizami.log import without_credentials
 from kizami.manifest import Manifest, Provenance, pointer_to
 from kizami.part_builder import BuiltPart, copied_part
 from kizami.parts import WHOLE
@@ -54,6 +60,7 @@ from kizami_jobs.building import build_parts, derive_parts, part_jobs, probed
 from kizami_jobs.cluster import cluster_error, connected
 from kizami_jobs.progress import Progress
 from kizami_jobs.reading import Corpus, read_corpus
+from kizami_jobs.reruns import collect
 from kizami_jobs.tasks import WorkerReport
 from kizami_schemas import v1
 from kizami_schemas.versions import V1, SchemaVersion
@@ -77,6 +84,10 @@ class RunRequest:
     """What is analysed again though it did not change."""
     candidate: bool = False
     """Whether to stop before the commit: the snapshot is complete in the store, and no reader sees it."""
+    run: str | None = None
+    """The run's id where it was submitted; its date was fixed then, and is that of the source. None: a new one."""
+    user: UserDictionary | None = None
+    """The corpus's own words where they came with a submission; None: they are read as configured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +122,7 @@ def run_corpus(
     day = business_date(request, corpus, started.astimezone(config.timezone).date()).isoformat()
     store = open_store(config.store)
     entry = RunEntry(
-        run=new_id(started),
+        run=request.run or new_id(started),
         verb=request.verb,
         outcome=str(request.renewal) if request.verb == "reprocess" else None,
         corpus=corpus.name,
@@ -121,14 +132,36 @@ def run_corpus(
         started_at=timestamp(started),
         versions=_versions(),
         schemas=corpus.schemas,
+        process=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}",
     )
-    on_end = partial(after_run, config, store, progress.say)
+    corpus = replace(corpus, source=corpus.source.replace("{date}", day))
+    progress.begin(entry, parameters(config, corpus, request, address))
+
+    def on_end(closed: RunEntry) -> None:
+        progress.finish(closed)
+        after_run(config, store, progress.say, closed)
+
     with undertaking(store, config.lock, entry, say=progress.say, sleep=interruption.sleep, on_end=on_end) as held:
-        corpus = replace(corpus, source=corpus.source.replace("{date}", day))
         versions = versions_of(corpus.schemas)
         run = _Run(store, held.lease, held.record, progress, interruption, request, corpus, versions)
-        pointer = run.perform(address)
+        run.deadline = Deadline(corpus.time_limit_seconds, corpus.expected_seconds, on_late=run.tell_late)
+        with LastResort(held, run.stop, announce=progress.finish):
+            pointer = run.perform(address)
     return RunResult(held.record.entry, pointer, config.store)
+
+
+def parameters(config: Config, corpus: CorpusConfig, request: RunRequest, address: str | None) -> dict[str, Any]:
+    """What a run is made with, for its log, without a secret."""
+    made_with = asdict(replace(corpus, source=without_credentials(corpus.source)))
+    return {
+        "store": config.store,
+        "ray": address or "local",
+        "as_of_now": request.as_of_now,
+        "allow_empty": request.allow_empty,
+        "candidate": request.candidate,
+        "again": None if request.renewal.asks_nothing else str(request.renewal),
+        **{name: value for name, value in made_with.items() if name not in {"name", "gates"}},
+    }
 
 
 @dataclass
@@ -153,6 +186,22 @@ class _Run:
     """The snapshot whose parts are being put together."""
     has_manifest: bool = False
     """Whether it has its manifest, with which it is a candidate."""
+    deadline: Deadline = field(default_factory=Deadline)
+
+    def tell_late(self, line: str) -> None:
+        """The run takes longer than expected."""
+        self.progress.warn(line)
+        self.record.note(late_since=timestamp(now()))
+        self._write()
+
+    def stop(self) -> KizamiError | None:
+        """Why the run should stop, if it should."""
+        return self.interruption.error or self.deadline.error
+
+    def _write(self) -> None:
+        """Write the entry at once, for whoever looks from outside; if the store is away, with the next stage."""
+        with suppress(UnavailableError):
+            self.record.ledger.write(self.record.entry)
 
     def perform(self, address: str | None) -> Pointer:
         """Make and publish the snapshot; the pointer to it, or to the one that was made of the same input."""
@@ -161,13 +210,13 @@ class _Run:
         files = list_files(self.corpus.source)
         self._take_dictionary()
         with self.record.stage("ray"):
-            session = connected(address)
+            session = connected(address, self.progress.others)
             session.__enter__()
         try:
             return self._perform(files)
         except ray.exceptions.RayError as error:
             raise cluster_error(error) from error
-        except (LockLostError, InterruptedRunError) as error:
+        except (LockLostError, InterruptedRunError, DeadlineError) as error:
             self._take_back(error)
             raise
         finally:
@@ -181,7 +230,16 @@ class _Run:
             ids = self.request.renewal.ids
             suppression = read_suppression(self.store, self.corpus.name)
             self.suppressed = len(suppression)
-            corpus = read_corpus(files, self.corpus, self._may_go_on, bounds=bounds, ids=ids, suppression=suppression)
+            corpus = read_corpus(
+                files,
+                self.corpus,
+                self._may_go_on,
+                bounds=bounds,
+                ids=ids,
+                suppression=suppression,
+                on_loss=self._note_loss,
+            )
+            self._note_reruns()
             documents = len(corpus.doc_ids)
             self.record.count(documents=documents, texts=corpus.texts, forgotten=corpus.forgotten)
         self.progress.say(describe(corpus, len(files)))
@@ -220,7 +278,7 @@ class _Run:
         dictionary = bundled_dictionary()
         if self.corpus.user_dictionary is not None:
             with self.record.stage("dictionary"):
-                self.user = read_user_dictionary(self.corpus.user_dictionary)
+                self.user = self.request.user or read_user_dictionary(self.corpus.user_dictionary)
                 self.progress.say(inspect(self.user, dictionary.folder, self.corpus.normalisation))
             dictionary = dictionary.with_words(self.user)
         self.record.note(
@@ -252,9 +310,10 @@ class _Run:
             self.store.delete(keys)
 
     def _may_go_on(self) -> None:
-        """Raise LockLostError or InterruptedRunError where the run must not go on."""
+        """Raise LockLostError, InterruptedRunError or DeadlineError where the run must not go on."""
         self.lease.check()
         self.interruption.check()
+        self.deadline.check()
 
     def _predecessor(self) -> Predecessor | None:
         pointer = self.lease.predecessor
@@ -305,6 +364,7 @@ class _Run:
             digests |= {job.number: sums[job.number] for job in jobs}
             parts += [report.part for report in built]
         parts = sorted(self._derived(parts), key=lambda part: part.number)
+        self._note_reruns()
         self._count(parts, built)
         return parts, [digests[part.number] for part in parts]
 
@@ -321,7 +381,15 @@ class _Run:
             self.progress.say(f"parts to be derived from unchanged ones: {len(lacking):,}")
             run = self.record.entry.run
             with probed(self.store, self.corpus.name, run) as shared:
-                lacking = derive_parts(lacking, self.corpus.name, run, self._names, shared, check=self._may_go_on)
+                lacking = derive_parts(
+                    lacking,
+                    self.corpus.name,
+                    run,
+                    self._names,
+                    shared,
+                    check=self._may_go_on,
+                    on_loss=self._note_loss,
+                )
         return [*whole, *lacking]
 
     def _count(self, parts: Sequence[BuiltPart], built: Sequence[WorkerReport]) -> None:
@@ -344,8 +412,17 @@ class _Run:
                 worker_cpu_seconds=round(sum(report.cpu_seconds for report in built), 3),
             )
 
-    def _note_loss(self, part: int, what: str) -> None:
-        self.record.note(failed_attempts=(*self.record.entry.failed_attempts, FailedAttempt(part, what)))
+    def _note_loss(self, failed: FailedAttempt) -> None:
+        if failed.part is None:
+            self.progress.warn(f"{failed.what}; trying it again after {failed.wait_seconds:g} s")
+        self.record.note(failed_attempts=(*self.record.entry.failed_attempts, failed))
+        self._write()
+
+    def _note_reruns(self) -> None:
+        """Note what Ray did again by itself."""
+        reruns = tuple(FailedAttempt(None, what) for what in collect())
+        if reruns:
+            self.record.note(failed_attempts=(*self.record.entry.failed_attempts, *reruns))
 
     def _quarantine(self, parts: Sequence[BuiltPart]) -> str | None:
         """Write what was held back; return its key."""
@@ -441,7 +518,9 @@ class _Run:
             # A run that stopped before a take-down and was killed after it may have left some of the documents there.
             terms = replace(terms, staging_seconds=0.0, fragment_seconds=0.0)
         try:
-            done = clean(self.store, self.lease, self.corpus.name, terms)
+            done = clean(self.store, self.lease, self.corpus.name, terms, self._may_go_on)
+        except (InterruptedRunError, DeadlineError):
+            self.progress.say("retention was put off to the next run, because this one was to stop")
         except Exception as error:  # whatever it is, the snapshot is published
             self.progress.say(f"retention was not carried out, the next run tries again: {error}")
         else:
@@ -458,7 +537,7 @@ class _Run:
 def business_date(request: RunRequest, corpus: CorpusConfig, today: date) -> date:
     """The date asked for, else today. Raises ConfigurationError where the source is not that date's."""
     day = request.date or today
-    if day != today and "{date}" not in corpus.source and not request.as_of_now:
+    if request.run is None and day != today and "{date}" not in corpus.source and not request.as_of_now:
         raise ConfigurationError(
             f"the source of {corpus.name} has no {{date}} in it, so it is that of today, {today}, not of {day}: "
             "give --as-of-now to publish it under that date all the same"

@@ -72,8 +72,9 @@ def take_down(
 
     They go on the suppression list; every snapshot that has one of them is published anew without it, and the original
     deleted at once, readers of its folder notwithstanding; unpublished ones are deleted whole, and so is everything in
-    ``staging/``. At the end every object is searched for them. Whatever dies on the way: doing it again finishes it,
-    and pointers name whole snapshots throughout. ``may_go_on`` may raise to end it before anything is published.
+    ``staging/`` and ``submissions/``. At the end every object is searched for them. Whatever dies on the way: doing it
+    again finishes it, and pointers name whole snapshots throughout. ``may_go_on`` may raise to end it before anything
+    is published.
 
     Raises DataError naming the objects in which a document was found all the same, or that cannot be rewritten;
     LockLostError, UnavailableError, CommitStateUnknownError.
@@ -127,7 +128,7 @@ class _Erasure:
     """Those of the documents that were found so far."""
 
     def delete(self) -> int:
-        """Delete all that is doomed, and everything in ``staging/``; the number of objects."""
+        """Delete all that is doomed, and everything in ``staging/`` and ``submissions/``; the number of objects."""
         lease, store = self.held.lease, self.held.store
         store.clear_leftovers()
         doomed = lease.catalogue.doomed
@@ -141,6 +142,7 @@ class _Erasure:
             *sorted(manifests),
             *(key for key in listing if snapshot_of(key, self.corpus) in doomed),
             *(key for key in listing if key.startswith(layout.staging_prefix(self.corpus))),
+            *(key for key in listing if key.startswith(layout.submissions_prefix(self.corpus))),
         ]
         stones = {layout.tombstone_key(self.corpus, each) for each in doomed} & set(listing)
         for some in (keys, sorted(stones)):
