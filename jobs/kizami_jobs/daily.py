@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from datetime import date
 from importlib.metadata import version
@@ -37,7 +37,7 @@ from kizami.record import RunRecord, new_id, now, timestamp
 from kizami.renewal import NOTHING, Renewal
 from kizami.retention import Terms
 from kizami.signals import Interruption
-from kizami.sources import SourceFile, list_files
+from kizami.sources import Origin, SourceFile, SourcePart, open_origin
 from kizami.stores import ObjectStore, open_store
 from kizami.suppression import Suppression, read_suppression
 from kizami.undertaking import undertaking
@@ -114,7 +114,7 @@ def run_corpus(
         schemas=corpus.schemas,
     )
     with undertaking(store, config.lock, entry, say=progress.say, sleep=interruption.sleep) as held:
-        corpus = replace(corpus, source=corpus.source.replace("{date}", day))
+        corpus = corpus.of_date(day)
         versions = versions_of(corpus.schemas)
         run = _Run(store, held.lease, held.record, progress, interruption, request, corpus, versions)
         pointer = run.perform(address)
@@ -144,30 +144,41 @@ class _Run:
         """Make and publish the snapshot; the pointer to it, or to the one that was made of the same input."""
         entry = self.record.entry
         self.progress.say(f"run {entry.run}: corpus {entry.corpus}, business date {entry.date}")
-        files = list_files(self.corpus.source)
+        with closing(open_corpus(self.corpus, self.interruption.sleep)) as origin:
+            return self._perform_on(address, origin)
+
+    def _perform_on(self, address: str | None, origin: Origin) -> Pointer:
         self._take_dictionary()
         with self.record.stage("ray"):
             session = connected(address)
             session.__enter__()
         try:
-            return self._perform(files)
+            return self._perform(origin)
         except ray.exceptions.RayError as error:
             raise cluster_error(error) from error
         finally:
             self.progress.end_texts()
             session.__exit__(None, None, None)
 
-    def _perform(self, files: Sequence[SourceFile]) -> Pointer:
+    def _perform(self, origin: Origin) -> Pointer:
         with self.record.stage("read"):
             predecessor = self._predecessor()
             bounds = predecessor.manifest.bounds if predecessor else WHOLE
             ids = self.request.renewal.ids
             suppression = read_suppression(self.store, self.corpus.name)
             self.suppressed = len(suppression)
-            corpus = read_corpus(files, self.corpus, self._may_go_on, bounds=bounds, ids=ids, suppression=suppression)
+            corpus = read_corpus(
+                origin,
+                self.corpus,
+                self._may_go_on,
+                bounds=bounds,
+                ids=ids,
+                suppression=suppression,
+                say=self.progress.say,
+            )
             documents = len(corpus.doc_ids)
             self.record.count(documents=documents, texts=corpus.texts, forgotten=corpus.forgotten)
-        self.progress.say(describe(corpus, len(files)))
+        self.progress.say(describe(corpus))
         check_ids(self.request.renewal, corpus, self.corpus, suppression)
         input_digest = digest_of_input(corpus, self.corpus, self.record.entry.fingerprint or "")
         if self.request.renewal.asks_nothing and (published := self._published(input_digest)) is not None:
@@ -179,12 +190,12 @@ class _Run:
             self._clean()
             return pointer
         with self.record.stage("analyse"):
-            parts, digests = self._build(corpus, [file.url for file in files], predecessor)
+            parts, digests = self._build(corpus, [part.url for part in corpus.parts], predecessor)
         quarantine = self._quarantine(parts)
         self._check()
         self._judge(corpus, parts)
         with self.record.stage("assemble"):
-            manifest, *others = self._assemble(files, parts, digests, input_digest, quarantine)
+            manifest, *others = self._assemble(corpus.parts, parts, digests, input_digest, quarantine)
         self._may_go_on()
         if self.request.candidate or closed(manifest.gates):
             self._clear_staging([manifest, *others])  # what failed in it is to be tried again
@@ -333,9 +344,11 @@ class _Run:
         if counts.rows:
             return
         if counts.quarantined:
-            raise DataError(f"all {counts.quarantined:,} texts of {self.corpus.source} were held back: see quarantine/")
+            raise DataError(
+                f"all {counts.quarantined:,} texts of {self.corpus.source_name} were held back: see quarantine/"
+            )
         if counts.texts == counts.forgotten and not self.request.allow_empty:
-            raise DataError(f"{self.corpus.source} has no texts to publish; give --allow-empty if that is right")
+            raise DataError(f"{self.corpus.source_name} has no texts to publish; give --allow-empty if that is right")
 
     def _judge(self, corpus: Corpus, parts: Sequence[BuiltPart]) -> None:
         """Note the verdict of every gate."""
@@ -346,7 +359,7 @@ class _Run:
 
     def _assemble(
         self,
-        files: Sequence[SourceFile],
+        files: Sequence[SourcePart],
         parts: Sequence[BuiltPart],
         digests: Sequence[str],
         input_digest: str,
@@ -384,10 +397,10 @@ class _Run:
             self.store.put(layout.manifest_key(self.corpus.name, snapshot, each.major), json_form.encode(each))
         return manifests
 
-    def _provenance(self, files: Sequence[SourceFile]) -> Provenance:
+    def _provenance(self, files: Sequence[SourcePart]) -> Provenance:
         return Provenance(
             run=self.record.entry.run,
-            source=self.corpus.source,
+            source=self.corpus.source_name,
             source_files=len(files),
             source_bytes=sum(file.size_bytes for file in files),
             as_of_now=self.request.as_of_now,
@@ -419,7 +432,7 @@ class _Run:
 def business_date(request: RunRequest, corpus: CorpusConfig, today: date) -> date:
     """The date asked for, else today. Raises ConfigurationError where the source is not that date's."""
     day = request.date or today
-    if day != today and "{date}" not in corpus.source and not request.as_of_now:
+    if day != today and not corpus.dated and not request.as_of_now:
         raise ConfigurationError(
             f"the source of {corpus.name} has no {{date}} in it, so it is that of today, {today}, not of {day}: "
             "give --as-of-now to publish it under that date all the same"
@@ -448,10 +461,16 @@ def check_field(renewal: Renewal, corpus: CorpusConfig) -> None:
         )
 
 
-def describe(read: Corpus, files: int) -> str:
+def open_corpus(corpus: CorpusConfig, sleep: Callable[[float], None]) -> Origin:
+    """Open the source of a corpus, which is of a business date already."""
+    return open_origin(corpus.database or corpus.source, id_column=corpus.id_column, fields=corpus.fields, sleep=sleep)
+
+
+def describe(read: Corpus) -> str:
     """What was read, in a line."""
+    kind = "files" if all(isinstance(part, SourceFile) for part in read.parts) else "ranges"
     forgotten = f", {read.forgotten:,} of them forgotten" if read.forgotten else ""
-    return f"read {len(read.doc_ids):,} documents, {read.texts:,} texts{forgotten}; files: {files:,}"
+    return f"read {len(read.doc_ids):,} documents, {read.texts:,} texts{forgotten}; {kind}: {len(read.parts):,}"
 
 
 def check_ids(renewal: Renewal, read: Corpus, corpus: CorpusConfig, suppression: Suppression) -> None:
@@ -465,8 +484,8 @@ def check_ids(renewal: Renewal, read: Corpus, corpus: CorpusConfig, suppression:
     if absent:
         more = f" and {len(absent) - _NAMED:,} more" if len(absent) > _NAMED else ""
         raise DataError(
-            f"{corpus.source} has no document {', '.join(map(repr, absent[:_NAMED]))}{more}: nothing was analysed; "
-            "correct the ids and run it again"
+            f"{corpus.source_name} has no document {', '.join(map(repr, absent[:_NAMED]))}{more}: nothing was "
+            "analysed; correct the ids and run it again"
         )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import numpy as np
@@ -10,17 +12,30 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import ray
+from ray.exceptions import (
+    NodeDiedError,
+    ObjectLostError,
+    OutOfMemoryError,
+    RayError,
+    RayTaskError,
+    WorkerCrashedError,
+)
 
 from kizami.config import CorpusConfig
+from kizami.errors import KizamiError, UnavailableError
 from kizami.input_digests import no_digests, to_hex
 from kizami.parts import WHOLE, Bounds, cut_bounds, follow_bounds
-from kizami.sources import SourceFile, absent_columns
+from kizami.sources import Origin, SourcePart, ViewLostError, absent_columns
 from kizami.suppression import NOBODY, Suppression
 from kizami_jobs.tasks import BlockIndex, read_file
 
 _WAIT_SECONDS: Final = 0.5
 _FILES_AT_ONCE: Final = 256
 """Read tasks under way at the most; each costs the driver memory."""
+_READINGS: Final = 4
+"""Of one source, at the most, where its view is lost: a server that is started again loses all."""
+_ENDING_SECONDS: Final = 30.0
+_LOSSES: Final = (WorkerCrashedError, OutOfMemoryError, NodeDiedError, ObjectLostError)
 
 
 class Corpus:
@@ -30,6 +45,8 @@ class Corpus:
         self._blocks: list[Any] = []
         self._indexes: list[pa.Table] = []
         self._documents: pa.Table | None = None
+        self.parts: tuple[SourcePart, ...] = ()
+        """What it was read from; the texts refer to them by number."""
         self.texts = 0
         """Texts that must end up in a row or in quarantine, and those forgotten."""
         self.forgotten = 0
@@ -89,41 +106,88 @@ class Corpus:
 
 
 def read_corpus(
-    files: Sequence[SourceFile],
+    origin: Origin,
     config: CorpusConfig,
     check: Callable[[], None],
     *,
     bounds: Bounds = WHOLE,
     ids: tuple[str, ...] = (),
     suppression: Suppression = NOBODY,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Corpus:
-    """Read all files on the workers. ``check`` is called now and then and may raise to end it.
+    """Read all of a source on the workers, and close it. ``check`` is called now and then and may raise to end it.
 
     Digests are by the parts of ``bounds``; ``ids`` are looked for in passing. Documents on the
     suppression list are left out, of the digests too: a source that still has one is to a run like one that has not.
 
+    Where the moment that is read is lost from sight, all is read again, of another one: never a rest of it. ``say`` is
+    told.
+
     Raises what ``kizami.sources`` raises, and ConfigurationError for an id or a field that no file has.
     """
-    corpus = Corpus(bounds)
     given = ray.put((bounds, ids, suppression))
-    waiting = list(enumerate(files))[::-1]
-    streams: list[Any] = []
-    while waiting or streams:
-        while waiting and len(streams) < _FILES_AT_ONCE:
-            number, file = waiting.pop()
-            streams.append(read_file.remote(file, number, config, given))
-        ready, _ = ray.wait(streams, timeout=_WAIT_SECONDS, fetch_local=False)
-        check()
-        stream: Any  # Ray types a stream of objects as one object
-        for stream in ready:
-            reference = next(stream, None)
-            if reference is None:
-                streams.remove(stream)
-                continue
-            index: Any = ray.get(reference)  # raises what the task raised
-            corpus.add(next(stream), index)
+    lost: Exception | None = None
+    for _ in range(_READINGS):
+        try:
+            if lost is not None:
+                origin = origin.reopened()
+            corpus = _read(origin, config, check, given, Corpus(bounds))
+        except ViewLostError as error:
+            lost = error.cause if isinstance(error, RayTaskError) else error
+            say(f"{lost}: reading it again from the beginning")
+        else:
+            break
+        finally:
+            origin.close()
+    else:
+        raise UnavailableError(f"{lost}; given up after {_READINGS} times")
     if corpus.columns or len(corpus.doc_ids):
         absent_columns(
-            frozenset(corpus.columns), source=config.source, id_column=config.id_column, fields=config.fields
+            frozenset(corpus.columns), source=config.source_name, id_column=config.id_column, fields=config.fields
         )
     return corpus
+
+
+def _read(origin: Origin, config: CorpusConfig, check: Callable[[], None], given: Any, corpus: Corpus) -> Corpus:
+    corpus.parts = tuple(origin.parts)
+    # Of a range of a view, another attempt might see its rows in another order: it is for the whole to begin again.
+    task = read_file if origin.at_once is None else read_file.options(max_retries=0)
+    waiting = list(enumerate(corpus.parts))[::-1]
+    streams: list[Any] = []
+    try:
+        while waiting or streams:
+            while waiting and len(streams) < (origin.at_once or _FILES_AT_ONCE):
+                number, part = waiting.pop()
+                streams.append(task.remote(part, number, config, given))
+            ready, _ = ray.wait(streams, timeout=_WAIT_SECONDS, fetch_local=False)
+            check()
+            origin.check()
+            stream: Any  # Ray types a stream of objects as one object
+            for stream in ready:
+                reference = next(stream, None)
+                if reference is None:
+                    streams.remove(stream)
+                    continue
+                index: Any = ray.get(reference)  # raises what the task raised
+                corpus.add(next(stream), index)
+    except ViewLostError:
+        _end(streams)
+        raise
+    except _LOSSES as error:
+        _end(streams)
+        if origin.at_once is None:
+            raise
+        raise ViewLostError(f"source {config.source_name}: a worker that read it died") from error
+    return corpus
+
+
+def _end(streams: Sequence[Any]) -> None:
+    """End the tasks, and wait until their connections are closed: the next ones count against the limit, too."""
+    for stream in streams:
+        ray.cancel(stream)
+    end = time.monotonic() + _ENDING_SECONDS
+    for stream in streams:
+        with suppress(RayError, KizamiError, StopIteration):
+            while time.monotonic() < end:
+                if ray.wait([stream], timeout=_WAIT_SECONDS, fetch_local=False)[0]:
+                    ray.get(next(stream))

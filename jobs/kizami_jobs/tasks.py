@@ -29,7 +29,7 @@ from kizami.errors import ConfigurationError, UnavailableError
 from kizami.input_digests import Limbs, add_up, no_digests
 from kizami.part_builder import BuiltPart, PartJob, build_part, derive_copied
 from kizami.parts import Bounds, part_numbers, split
-from kizami.sources import Block, SourceFile, read_texts
+from kizami.sources import Block, SourcePart, read_texts
 from kizami.stores import ObjectMissingError, ObjectStore, open_store
 from kizami.suppression import Suppression
 from kizami_jobs.memory import private_bytes, release_memory
@@ -84,9 +84,9 @@ class BlockIndex:
 
 @ray.remote(num_cpus=1, max_retries=3, num_returns="streaming")
 def read_file(
-    file: SourceFile, number: int, corpus: CorpusConfig, given: tuple[Bounds, tuple[str, ...], Suppression]
+    file: SourcePart, number: int, corpus: CorpusConfig, given: tuple[Bounds, tuple[str, ...], Suppression]
 ) -> Iterator[Any]:
-    """Read a file of the source; yield, in turns, a BlockIndex and its Block.
+    """Read a part of the source; yield, in turns, a BlockIndex and its Block.
 
     ``given`` are the bounds of the predecessor, ids to look for, and the documents to leave out. The index comes
     first because the driver fetches it: an error of this task arrives in the place of the next object.

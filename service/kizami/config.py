@@ -13,6 +13,8 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from kizami.analysis.shown import Normalisation
+from kizami.database import KEYS as DATABASE_KEYS
+from kizami.database import Database, database_of, is_database
 from kizami.derivation import versions_of
 from kizami.errors import ConfigurationError
 from kizami.gates import USUAL, Limit, Limits
@@ -33,10 +35,13 @@ class CorpusConfig:
 
     name: str
     source: str
-    """A file, glob or folder; ``s3://`` or a local path, absolute once read."""
-    id_column: str
+    """A file, glob or folder; ``s3://`` or a local path, absolute once read; or the URL of a database."""
+    id_column: str | tuple[str, ...]
+    """The column of the id, or those it is composed of."""
     fields: tuple[str, ...]
     """In the order that rows of a document take; ``list.key`` for one key of a list of structs."""
+    database: Database | None = None
+    """Where the source is one, all that is to be known of it."""
     user_dictionary: str | None = None
     """A MeCab CSV with words of the corpus's own; ``s3://`` or a local path of the host that starts the run, absolute
     once read."""
@@ -54,6 +59,21 @@ class CorpusConfig:
     hang_after_seconds: float = 100
     """How long MeCab may take over a batch of texts beyond what the slowest host would. A batch (1 MiB) takes about a
     second, so only a hang or a suspended host comes here; each text that hangs costs its part this time four times."""
+
+    @property
+    def dated(self) -> bool:
+        """Whether the source is that of a business date, which stands for ``{date}`` in it."""
+        return "{date}" in self.source if self.database is None else self.database.dated
+
+    @property
+    def source_name(self) -> str:
+        """The source for messages and the manifest."""
+        return self.source if self.database is None else self.database.name
+
+    def of_date(self, day: str) -> CorpusConfig:
+        """This corpus with the source of a business date."""
+        source = self.source.replace("{date}", day)
+        return replace(self, source=source, database=self.database and self.database.of_date(day))
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +155,7 @@ def _corpus(name: str, table: object, folder: Path) -> CorpusConfig:
             "retention_dates",
             "gates",
             "schemas",
+            *DATABASE_KEYS,
         },
         where,
     )
@@ -152,10 +173,12 @@ def _corpus(name: str, table: object, folder: Path) -> CorpusConfig:
     retention_dates = table.get("retention_dates", 14)
     if type(retention_dates) is not int or retention_dates < 1:
         raise ConfigurationError(f"{where}retention_dates is {retention_dates!r}; write a number of dates, 1 or more")
+    source = _get(table, "source", str, where)
     return CorpusConfig(
         name=name,
-        source=_absolute(_get(table, "source", str, where), folder),
-        id_column=_get(table, "id", str, where),
+        source=_absolute(source, folder),
+        id_column=_id(table, where),
+        database=_database(source, table, where),
         fields=tuple(fields),
         user_dictionary=_user_dictionary(table, where, folder),
         normalisation=Normalisation(normalisation),
@@ -165,6 +188,25 @@ def _corpus(name: str, table: object, folder: Path) -> CorpusConfig:
         schemas=_schemas(_get(table, "schemas", list, where, default=[1]), f"{where}schemas"),
         gates=_gates(_get(table, "gates", dict, where, default={}), f"{where}gates."),
     )
+
+
+def _id(table: Mapping[str, Any], where: str) -> str | tuple[str, ...]:
+    names = table.get("id")
+    if not isinstance(names, list):
+        column: str = _get(table, "id", str, where)
+        return column
+    if not names or not all(isinstance(name, str) and name for name in names) or len(set(names)) < len(names):
+        raise ConfigurationError(f"{where}id is no column name, nor a list of them, each once")
+    return names[0] if len(names) == 1 else tuple(names)
+
+
+def _database(source: str, table: Mapping[str, Any], where: str) -> Database | None:
+    if is_database(source):
+        timeout = _duration(table.get("statement_timeout", "30m"), f"{where}statement_timeout")
+        return database_of(source, table, where, timeout)
+    if given := sorted(DATABASE_KEYS & table.keys()):
+        raise ConfigurationError(f"{where}{given[0]} is for a database: source would be postgresql://host/database")
+    return None
 
 
 def _schemas(numbers: list[Any], where: str) -> tuple[int, ...]:
