@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from datetime import date
@@ -37,7 +37,7 @@ from kizami.record import RunRecord, new_id, now, timestamp
 from kizami.renewal import NOTHING, Renewal
 from kizami.retention import Terms
 from kizami.signals import Interruption
-from kizami.sources import Origin, SourceFile, SourcePart, open_origin
+from kizami.sources import Origin, SourceFile, SourcePart
 from kizami.stores import ObjectStore, open_store
 from kizami.suppression import Suppression, read_suppression
 from kizami.undertaking import undertaking
@@ -46,6 +46,7 @@ from kizami_jobs.cluster import cluster_error, connected
 from kizami_jobs.progress import Progress
 from kizami_jobs.reading import Corpus, read_corpus
 from kizami_jobs.tasks import WorkerReport
+from kizami_jobs.waiting import await_source, open_corpus
 from kizami_schemas import v1
 from kizami_schemas.versions import V1, SchemaVersion
 
@@ -63,6 +64,8 @@ class RunRequest:
     as_of_now: bool = False
     """Whether another date than today may be given to a source that is only ever "now"."""
     allow_empty: bool = False
+    wait_seconds: float = 0
+    """How long a source that is not there yet is waited for."""
     verb: str = "run"
     renewal: Renewal = NOTHING
     """What is analysed again though it did not change."""
@@ -98,8 +101,10 @@ def run_corpus(
     interruption = interruption or Interruption()
     corpus = config.corpus(request.corpus)
     check_field(request.renewal, corpus)
+    day = business_date(request, corpus, now().astimezone(config.timezone).date()).isoformat()
+    if request.wait_seconds:
+        await_source(corpus.of_date(day), request.wait_seconds, say=progress.say, sleep=interruption.sleep)
     started = now()
-    day = business_date(request, corpus, started.astimezone(config.timezone).date()).isoformat()
     store = open_store(config.store)
     entry = RunEntry(
         run=new_id(started),
@@ -459,11 +464,6 @@ def check_field(renewal: Renewal, corpus: CorpusConfig) -> None:
         raise ConfigurationError(
             f"corpus {corpus.name} has no field {renewal.field!r}; its fields are {', '.join(corpus.fields)}"
         )
-
-
-def open_corpus(corpus: CorpusConfig, sleep: Callable[[float], None]) -> Origin:
-    """Open the source of a corpus, which is of a business date already."""
-    return open_origin(corpus.database or corpus.source, id_column=corpus.id_column, fields=corpus.fields, sleep=sleep)
 
 
 def describe(read: Corpus) -> str:

@@ -26,9 +26,10 @@ from kizami.suppression import read_suppression
 from kizami.texts import TEXTS
 from kizami_jobs.building import shuffle
 from kizami_jobs.cluster import cluster_error, connected
-from kizami_jobs.daily import RunRequest, business_date, describe, digest_of_input, open_corpus
+from kizami_jobs.daily import RunRequest, business_date, describe, digest_of_input
 from kizami_jobs.progress import Progress
 from kizami_jobs.reading import Corpus, read_corpus
+from kizami_jobs.waiting import open_corpus
 from kizami_schemas import v1
 
 _WAIT_SECONDS: Final = 0.5

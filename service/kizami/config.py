@@ -42,6 +42,8 @@ class CorpusConfig:
     """In the order that rows of a document take; ``list.key`` for one key of a list of structs."""
     database: Database | None = None
     """Where the source is one, all that is to be known of it."""
+    of_some_date: bool = False
+    """Whether the source has been made that of a business date: what is missing may still come."""
     user_dictionary: str | None = None
     """A MeCab CSV with words of the corpus's own; ``s3://`` or a local path of the host that starts the run, absolute
     once read."""
@@ -73,7 +75,9 @@ class CorpusConfig:
     def of_date(self, day: str) -> CorpusConfig:
         """This corpus with the source of a business date."""
         source = self.source.replace("{date}", day)
-        return replace(self, source=source, database=self.database and self.database.of_date(day))
+        return replace(
+            self, source=source, of_some_date=self.dated, database=self.database and self.database.of_date(day)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +187,7 @@ def _corpus(name: str, table: object, folder: Path) -> CorpusConfig:
         user_dictionary=_user_dictionary(table, where, folder),
         normalisation=Normalisation(normalisation),
         part_bytes=part_bytes,
-        hang_after_seconds=_duration(table.get("hang_after", "100s"), f"{where}hang_after"),
+        hang_after_seconds=duration(table.get("hang_after", "100s"), f"{where}hang_after"),
         retention_dates=retention_dates,
         schemas=_schemas(_get(table, "schemas", list, where, default=[1]), f"{where}schemas"),
         gates=_gates(_get(table, "gates", dict, where, default={}), f"{where}gates."),
@@ -202,7 +206,7 @@ def _id(table: Mapping[str, Any], where: str) -> str | tuple[str, ...]:
 
 def _database(source: str, table: Mapping[str, Any], where: str) -> Database | None:
     if is_database(source):
-        timeout = _duration(table.get("statement_timeout", "30m"), f"{where}statement_timeout")
+        timeout = duration(table.get("statement_timeout", "30m"), f"{where}statement_timeout")
         return database_of(source, table, where, timeout)
     if given := sorted(DATABASE_KEYS & table.keys()):
         raise ConfigurationError(f"{where}{given[0]} is for a database: source would be postgresql://host/database")
@@ -251,8 +255,8 @@ def _limit(value: object, where: str) -> Limit:
 def _lock(table: Mapping[str, Any]) -> LockConfig:
     _refuse_unknown(table, {"beat", "expiry"}, "lock.")
     default = LockConfig()
-    beat = _duration(table.get("beat", f"{default.beat_seconds:g}s"), "lock.beat")
-    expiry = _duration(table.get("expiry", f"{default.expiry_seconds:g}s"), "lock.expiry")
+    beat = duration(table.get("beat", f"{default.beat_seconds:g}s"), "lock.beat")
+    expiry = duration(table.get("expiry", f"{default.expiry_seconds:g}s"), "lock.expiry")
     if expiry < 4 * beat:
         raise ConfigurationError(
             "lock.expiry is less than four times lock.beat: a slow store would cost runs their lock"
@@ -309,7 +313,8 @@ def _size(value: object, where: str) -> int:
     return int(match[1]) * _SIZES[match[2]]
 
 
-def _duration(value: object, where: str) -> float:
+def duration(value: object, where: str) -> float:
+    """The seconds of a duration like ``90s``, ``30m`` or ``2h``. Raises ConfigurationError."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|m|h)", str(value))
     if not match or float(match[1]) == 0:
         raise ConfigurationError(f"{where} is {value!r}; write a duration like 90s (s, m or h)")

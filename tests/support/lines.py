@@ -65,7 +65,7 @@ def load(server: PostgresServer, name: str) -> None:
     server.ingest(f"{name}_raw", pa.Table.from_pylist(rows, pa.schema(plain)))
     server.execute(
         f"CREATE TABLE {name} AS SELECT site, number, doc_id, title, steps, ingredients::jsonb AS ingredients, "
-        f"ingredients::json AS plain FROM {name}_raw",
+        f"ingredients::json AS plain FROM {name}_raw ORDER BY number",
         f"DROP TABLE {name}_raw",
         f"ALTER TABLE {name} ADD PRIMARY KEY (doc_id)",
         f"CREATE UNIQUE INDEX ON {name} (number)",
