@@ -406,8 +406,8 @@ class _Run:
         return Provenance(
             run=self.record.entry.run,
             source=self.corpus.source_name,
-            source_files=len(files),
-            source_bytes=sum(file.size_bytes for file in files),
+            source_files=len({file.url for file in files}),
+            source_bytes=sum({file.url: file.size_bytes for file in files}.values()),
             as_of_now=self.request.as_of_now,
             fields=self.corpus.fields,
             normalisation=str(self.corpus.normalisation),
@@ -468,9 +468,10 @@ def check_field(renewal: Renewal, corpus: CorpusConfig) -> None:
 
 def describe(read: Corpus) -> str:
     """What was read, in a line."""
-    kind = "files" if all(isinstance(part, SourceFile) for part in read.parts) else "ranges"
+    from_files = all(isinstance(part, SourceFile) for part in read.parts)
+    kind, number = ("files", len({part.url for part in read.parts})) if from_files else ("ranges", len(read.parts))
     forgotten = f", {read.forgotten:,} of them forgotten" if read.forgotten else ""
-    return f"read {len(read.doc_ids):,} documents, {read.texts:,} texts{forgotten}; {kind}: {len(read.parts):,}"
+    return f"read {len(read.doc_ids):,} documents, {read.texts:,} texts{forgotten}; {kind}: {number:,}"
 
 
 def check_ids(renewal: Renewal, read: Corpus, corpus: CorpusConfig, suppression: Suppression) -> None:

@@ -25,9 +25,9 @@ from kizami.config import CorpusConfig
 from kizami.errors import KizamiError, UnavailableError
 from kizami.input_digests import no_digests, to_hex
 from kizami.parts import WHOLE, Bounds, cut_bounds, follow_bounds
-from kizami.sources import Origin, SourcePart, ViewLostError, absent_columns
+from kizami.sources import PIECE_BYTES, Origin, SourceFile, SourcePart, ViewLostError, absent_columns, bundles
 from kizami.suppression import NOBODY, Suppression
-from kizami_jobs.tasks import BlockIndex, read_file
+from kizami_jobs.tasks import BlockIndex, read_parts
 
 _WAIT_SECONDS: Final = 0.5
 _FILES_AT_ONCE: Final = 256
@@ -151,14 +151,16 @@ def read_corpus(
 def _read(origin: Origin, config: CorpusConfig, check: Callable[[], None], given: Any, corpus: Corpus) -> Corpus:
     corpus.parts = tuple(origin.parts)
     # Of a range of a view, another attempt might see its rows in another order: it is for the whole to begin again.
-    task = read_file if origin.at_once is None else read_file.options(max_retries=0)
-    waiting = list(enumerate(corpus.parts))[::-1]
+    files = origin.at_once is None
+    task = read_parts if files else read_parts.options(max_retries=0)
+    numbered = list(enumerate(corpus.parts))
+    waiting = bundles([(each, _size(each[1])) for each in numbered]) if files else [(each,) for each in numbered]
+    waiting.reverse()
     streams: list[Any] = []
     try:
         while waiting or streams:
             while waiting and len(streams) < (origin.at_once or _FILES_AT_ONCE):
-                number, part = waiting.pop()
-                streams.append(task.remote(part, number, config, given))
+                streams.append(task.remote(waiting.pop(), config, given))
             ready, _ = ray.wait(streams, timeout=_WAIT_SECONDS, fetch_local=False)
             check()
             origin.check()
@@ -179,6 +181,11 @@ def _read(origin: Origin, config: CorpusConfig, check: Callable[[], None], given
             raise
         raise ViewLostError(f"source {config.source_name}: a worker that read it died") from error
     return corpus
+
+
+def _size(part: SourcePart) -> int:
+    """Of a piece of a file, what a piece is aimed at."""
+    return PIECE_BYTES if isinstance(part, SourceFile) and part.row_groups is not None else part.size_bytes
 
 
 def _end(streams: Sequence[Any]) -> None:

@@ -29,7 +29,7 @@ from kizami.errors import ConfigurationError, UnavailableError
 from kizami.input_digests import Limbs, add_up, no_digests
 from kizami.part_builder import BuiltPart, PartJob, build_part, derive_copied
 from kizami.parts import Bounds, part_numbers, split
-from kizami.sources import Block, SourcePart, read_texts
+from kizami.sources import Block, SourcePart, gathered, read_texts
 from kizami.stores import ObjectMissingError, ObjectStore, open_store
 from kizami.suppression import Suppression
 from kizami_jobs.memory import private_bytes, release_memory
@@ -83,23 +83,29 @@ class BlockIndex:
 
 
 @ray.remote(num_cpus=1, max_retries=3, num_returns="streaming")
-def read_file(
-    file: SourcePart, number: int, corpus: CorpusConfig, given: tuple[Bounds, tuple[str, ...], Suppression]
+def read_parts(
+    parts: tuple[tuple[int, SourcePart], ...],
+    corpus: CorpusConfig,
+    given: tuple[Bounds, tuple[str, ...], Suppression],
 ) -> Iterator[Any]:
-    """Read a part of the source; yield, in turns, a BlockIndex and its Block.
+    """Read some parts of the source, each with its number; yield, in turns, a BlockIndex and its Block.
 
     ``given`` are the bounds of the predecessor, ids to look for, and the documents to leave out. The index comes
     first because the driver fetches it: an error of this task arrives in the place of the next object.
     """
     bounds, ids, suppression = given
-    blocks = read_texts(
-        file,
-        file_index=number,
-        id_column=corpus.id_column,
-        fields=corpus.fields,
-        document_limit_bytes=MAX_DOCUMENT_BYTES,
+    blocks = (
+        block
+        for number, part in parts
+        for block in read_texts(
+            part,
+            file_index=number,
+            id_column=corpus.id_column,
+            fields=corpus.fields,
+            document_limit_bytes=MAX_DOCUMENT_BYTES,
+        )
     )
-    for whole in blocks:
+    for whole in gathered(blocks):
         suppressed = suppression.among(whole.doc_ids)
         block = whole.without(suppressed) if len(suppressed) else whole
         has_id = pc.is_valid(block.doc_ids)

@@ -14,19 +14,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from kizami.sources.blocks import Block, BlockBuilder
+from kizami.sources.blocks import BLOCK_BYTES, Block, BlockBuilder, gathered
 from kizami.sources.columns import absent_columns, id_columns_of
 from kizami.sources.csv_file import read_csv
 from kizami.sources.files import NotThereYetError, SourceFile, list_files
 from kizami.sources.jsonl import read_jsonl
 from kizami.sources.origin import Origin, SourcePart, open_origin
 from kizami.sources.parquet import read_parquet
+from kizami.sources.pieces import PIECE_BYTES, bundles
 from kizami.sources.postgresql.connection import ViewLostError
 from kizami.sources.postgresql.reading import read_range
 from kizami.sources.postgresql.view import RangePart
 from kizami.sources.records import Records
 
 __all__ = [
+    "PIECE_BYTES",
     "Block",
     "NotThereYetError",
     "Origin",
@@ -34,6 +36,8 @@ __all__ = [
     "SourcePart",
     "ViewLostError",
     "absent_columns",
+    "bundles",
+    "gathered",
     "list_files",
     "open_origin",
     "read_texts",
@@ -48,7 +52,7 @@ def read_texts(
     file_index: int,
     id_column: str | Sequence[str],
     fields: Sequence[str],
-    block_bytes: int = 8 << 20,
+    block_bytes: int = BLOCK_BYTES,
     document_limit_bytes: int = 16 << 20,
 ) -> Iterator[Block]:
     """Read one file, or range of a database, once, as blocks of texts; a file in order.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -16,6 +16,7 @@ from kizami.runs import sums
 from kizami.sources.records import Document
 from kizami.texts import TEXTS, Reason, hex_digits, text_digests
 
+BLOCK_BYTES: Final = 8 << 20
 _BLOCK_RECORDS: Final = 20_000
 _BLOCK_ROWS: Final = 100_000
 _NONE: Final = b"-,"
@@ -30,7 +31,7 @@ _Int64s = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A run of one file's records, none of them cut."""
+    """A run of one file's records, or of several small files', none of them cut."""
 
     texts: pa.Table
     """Schema ``TEXTS``, in the order of the file, then of the configured fields, then of positions."""
@@ -66,6 +67,40 @@ class Block:
             text_bytes=self.text_bytes[chosen],
             digests=self.digests[chosen],
         )
+
+
+def gathered(blocks: Iterable[Block], *, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
+    """The blocks of several files, small ones put together: no more of them than the records and texts ask for."""
+    waiting: list[Block] = []
+    for block in blocks:
+        whole = [*waiting, block]
+        if waiting and not _fits(whole, block_bytes):
+            yield _merged(waiting)
+            whole = [block]
+        waiting = whole
+    if waiting:
+        yield _merged(waiting)
+
+
+def _fits(blocks: Sequence[Block], block_bytes: int) -> bool:
+    return (
+        sum(block.documents for block in blocks) <= _BLOCK_RECORDS
+        and sum(block.texts.num_rows for block in blocks) <= _BLOCK_ROWS
+        and sum(int(block.text_bytes.sum()) for block in blocks) <= block_bytes
+    )
+
+
+def _merged(blocks: Sequence[Block]) -> Block:
+    if len(blocks) == 1:
+        return blocks[0]
+    return Block(
+        texts=pa.concat_tables([block.texts for block in blocks]).combine_chunks(),
+        doc_ids=pa.concat_arrays([block.doc_ids for block in blocks]),
+        text_counts=np.concatenate([block.text_counts for block in blocks]),
+        text_bytes=np.concatenate([block.text_bytes for block in blocks]),
+        digests=np.concatenate([block.digests for block in blocks]),
+        columns=frozenset[str]().union(*(block.columns for block in blocks)),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,10 @@ class SourceFile:
     """Bytes as stored, before decompression."""
     modified_ns: int | None = None
     """When it was last written, as it was listed, in nanoseconds since 1970; None: not known, and not compared."""
+    row_groups: tuple[int, int] | None = None
+    """Of a Parquet file that is read in pieces: from which row group to which, the last not included."""
+    rows_before: int = 0
+    """Rows of the file before these."""
 
 
 def list_files(source: str) -> tuple[SourceFile, ...]:

@@ -10,6 +10,7 @@ from typing import Protocol
 from kizami.database import Database
 from kizami.sources.columns import id_columns_of
 from kizami.sources.files import SourceFile, list_files
+from kizami.sources.pieces import cut_files
 from kizami.sources.postgresql.view import DatabaseView, RangePart
 
 SourcePart = SourceFile | RangePart
@@ -50,7 +51,7 @@ class FileOrigin:
 
     def reopened(self) -> FileOrigin:
         """List them again."""
-        return FileOrigin(list_files(self.source), self.source)
+        return FileOrigin(cut_files(list_files(self.source)), self.source)
 
     def close(self) -> None:
         """Nothing to let go of."""
@@ -70,4 +71,4 @@ def open_origin(
     """
     if isinstance(source, Database):
         return DatabaseView(source, id_columns_of(id_column), fields, dated=dated, sleep=sleep)
-    return FileOrigin(list_files(source), source)
+    return FileOrigin(cut_files(list_files(source)), source)
