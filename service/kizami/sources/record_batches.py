@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import types
 
+from kizami.identity import joined_columns
 from kizami.sources.blocks import TextColumns
-from kizami.sources.identity import joined_columns
 from kizami.sources.records import ID_LIMIT_BYTES, TEXTS_LIMIT
 
 _Int64s = npt.NDArray[np.int64]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from kizami.sources.identity import joined
+from kizami.identity import joined
 from kizami.texts import Reason
 
 ID_LIMIT_BYTES: Final = 1024

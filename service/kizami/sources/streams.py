@@ -82,6 +82,8 @@ class GuardedFile(io.RawIOBase):
     def _mark(self, opened: pa.NativeFile | None) -> _Mark:
         if isinstance(self._file_system, pyarrow.fs.LocalFileSystem):
             info = self._file_system.get_file_info(self._path)
+            if info.type == pyarrow.fs.FileType.NotFound:
+                raise FileNotFoundError(self._path)
             return _Mark(info.size, info.mtime_ns)
         # The answer to the request that opened it, so this one costs nothing.
         said = (opened or self._file_system.open_input_file(self._path)).metadata()
