@@ -21,6 +21,7 @@ def open_corpus(corpus: CorpusConfig, sleep: Callable[[float], None]) -> Origin:
         id_column=corpus.id_column,
         fields=corpus.fields,
         dated=corpus.of_some_date,
+        ready=corpus.ready,
         sleep=sleep,
     )
 

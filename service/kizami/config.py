@@ -42,6 +42,8 @@ class CorpusConfig:
     """In the order that rows of a document take; ``list.key`` for one key of a list of structs."""
     database: Database | None = None
     """Where the source is one, all that is to be known of it."""
+    ready: str | None = None
+    """A file that is there when all of the source is: ``s3://`` or a local path, absolute once read."""
     of_some_date: bool = False
     """Whether the source has been made that of a business date: what is missing may still come."""
     user_dictionary: str | None = None
@@ -74,9 +76,12 @@ class CorpusConfig:
 
     def of_date(self, day: str) -> CorpusConfig:
         """This corpus with the source of a business date."""
-        source = self.source.replace("{date}", day)
         return replace(
-            self, source=source, of_some_date=self.dated, database=self.database and self.database.of_date(day)
+            self,
+            source=self.source.replace("{date}", day),
+            database=self.database and self.database.of_date(day),
+            ready=self.ready and self.ready.replace("{date}", day),
+            of_some_date=self.dated,
         )
 
 
@@ -159,6 +164,7 @@ def _corpus(name: str, table: object, folder: Path) -> CorpusConfig:
             "retention_dates",
             "gates",
             "schemas",
+            "ready",
             *DATABASE_KEYS,
         },
         where,
@@ -183,6 +189,7 @@ def _corpus(name: str, table: object, folder: Path) -> CorpusConfig:
         source=_absolute(source, folder),
         id_column=_id(table, where),
         database=_database(source, table, where),
+        ready=_absolute(_get(table, "ready", str, where), folder) if "ready" in table else None,
         fields=tuple(fields),
         user_dictionary=_user_dictionary(table, where, folder),
         normalisation=Normalisation(normalisation),

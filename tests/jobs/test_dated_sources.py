@@ -65,6 +65,21 @@ def test_a_dump_is_waited_for(
     assert before == [False]
 
 
+@pytest.mark.ray
+def test_a_dump_is_there_when_its_marker_is(local_ray: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A part of a dump is none: with ``ready`` the file that is written last is asked for."""
+    config = configuration(
+        tmp_path, store="./store", source="./dumps/dt={date}/", more='ready = "./dumps/dt={date}/_SUCCESS"\n'
+    )
+    folder = tmp_path / "dumps" / "dt=2026-11-27"
+    write_jsonl(folder / "a.jsonl", recipes(3))
+    code, answer, _ = kizami(capsys, "run", "recipes", "--config", config, "--date", "2026-11-27")
+    assert (code, answer["error"]) == (69, "NotThereYetError")
+    assert f"there is no {folder}/_SUCCESS" in answer["message"]
+    (folder / "_SUCCESS").touch()
+    assert kizami(capsys, "run", "recipes", "--config", config, "--date", "2026-11-27")[0] == 0
+
+
 def test_looks_again_after_ever_longer_pauses(tmp_path: Path) -> None:
     """Twice as long each time, five minutes at the most, and no longer than was asked for."""
     corpus = load_config(dated(tmp_path)).corpus("recipes").of_date("2026-11-27")

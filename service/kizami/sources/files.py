@@ -78,6 +78,17 @@ def list_files(source: str) -> tuple[SourceFile, ...]:
     return tuple(_source_file(prefix + path, found[path]) for path in sorted(found))
 
 
+def require_marker(marker: str) -> None:
+    """Raise NotThereYetError unless there is this file, which is written when all of a source is there."""
+    file_system, path = open_file_system(marker)
+    try:
+        info = file_system.get_file_info(path)
+    except OSError as error:
+        raise UnavailableError(f"{marker} cannot be looked for: {one_line(error)}") from error
+    if info.type == pyarrow.fs.FileType.NotFound:
+        raise NotThereYetError(f"the source is not there yet: there is no {marker}; wait for it with --wait 2h")
+
+
 def open_file_system(url: str) -> tuple[pyarrow.fs.FileSystem, str]:
     """Return the file system of a URL and the path on it.
 

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from kizami.database import Database
 from kizami.sources.columns import id_columns_of
-from kizami.sources.files import SourceFile, list_files
+from kizami.sources.files import SourceFile, list_files, require_marker
 from kizami.sources.pieces import cut_files
 from kizami.sources.postgresql.view import DatabaseView, RangePart
 
@@ -63,12 +63,16 @@ def open_origin(
     id_column: str | Sequence[str],
     fields: Sequence[str],
     dated: bool = False,
+    ready: str | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Origin:
-    """Open a source, of whose business date ``source`` is already. ``dated``: whether it has such a date in it.
+    """Open a source, of whose business date ``source`` is already. ``dated``: whether it has such a date in it;
+    ``ready``: a file without which it is not there yet.
 
     Raises NotThereYetError, UnavailableError, ConfigurationError.
     """
+    if ready is not None:
+        require_marker(ready)
     if isinstance(source, Database):
         return DatabaseView(source, id_columns_of(id_column), fields, dated=dated, sleep=sleep)
     return FileOrigin(cut_files(list_files(source)), source)
