@@ -266,7 +266,15 @@ class _Run:
         entry, renewal = self.record.entry, self.request.renewal
         bounds = corpus.bounds(predecessor.manifest.bounds if predecessor else None, self.corpus.part_bytes)
         planned = plan_parts(bounds, predecessor, corpus.digests, renewal)
-        jobs = part_jobs(self.corpus, entry.run, files, planned, fingerprint=entry.fingerprint or "", renewal=renewal)
+        jobs = part_jobs(
+            self.corpus,
+            entry.run,
+            files,
+            planned,
+            fingerprint=entry.fingerprint or "",
+            renewal=renewal,
+            lines_before=corpus.lines_before,
+        )
         copied = [(part.number, part.copied) for part in planned if part.copied]
         parts = [copied_part(number, previous) for number, previous in copied]
         digests = {number: previous.entry.input_digest or "" for number, previous in copied}

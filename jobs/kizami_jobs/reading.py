@@ -52,6 +52,7 @@ class Corpus:
         self.forgotten = 0
         """Texts of documents on the suppression list: they were left out."""
         self._digests = no_digests(len(bounds))
+        self._lines: dict[int, int] = {}
         self.columns: set[str] = set()
         """Names of columns seen in the source."""
         self.named: set[str] = set()
@@ -64,9 +65,19 @@ class Corpus:
         self.texts += index.texts
         self.forgotten += index.forgotten
         self._digests += index.digests
+        self._lines.update(index.lines)
         self.columns |= index.columns
         self.named |= index.named
         self._documents = None
+
+    @property
+    def lines_before(self) -> tuple[int, ...]:
+        """Of each part, the lines of its file before it, where they were not known when it was read."""
+        before: list[int] = []
+        for number, part in enumerate(self.parts):
+            follows = number > 0 and isinstance(part, SourceFile) and part.piece is not None and part.piece[0] > 0
+            before.append(before[-1] + self._lines.get(number - 1, 0) if follows else 0)
+        return tuple(before)
 
     @property
     def digests(self) -> list[str]:
@@ -185,7 +196,7 @@ def _read(origin: Origin, config: CorpusConfig, check: Callable[[], None], given
 
 def _size(part: SourcePart) -> int:
     """Of a piece of a file, what a piece is aimed at."""
-    return PIECE_BYTES if isinstance(part, SourceFile) and part.row_groups is not None else part.size_bytes
+    return PIECE_BYTES if isinstance(part, SourceFile) and part.piece is not None else part.size_bytes
 
 
 def _end(streams: Sequence[Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -78,6 +78,8 @@ class BlockIndex:
     digests: Limbs
     """What its records add up to, by the parts of the predecessor."""
     columns: frozenset[str]
+    lines: Mapping[int, int]
+    """As ``Block.lines``."""
     named: frozenset[str]
     """Which of the ids asked for are in it."""
 
@@ -116,6 +118,7 @@ def read_parts(
             forgotten=int(whole.text_counts.sum() - block.text_counts.sum()),
             digests=add_up(block.digests, part_numbers(block.doc_ids, bounds), len(bounds)),
             columns=block.columns,
+            lines=block.lines,
             named=_named(block.doc_ids, ids),
         )
         yield block

@@ -55,6 +55,8 @@ class PartJob:
     """What is analysed all the same."""
     versions: tuple[SchemaVersion, ...] = ()
     """The versions of the schema to derive from it."""
+    lines_before: tuple[int, ...] = ()
+    """Of each of the files, what is to be added to its lines, where they are counted from the beginning of a piece."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,7 @@ def build_part(
     if same and job.renewal.asks_nothing:
         # What changed is only what was held back, or where it stands in the source.
         progress(len(prepared.sound))
-        held_back = quarantine.quarantine_rows(prepared.faulty, job.fields, job.files)
+        held_back = quarantine.quarantine_rows(prepared.faulty, job.fields, job.files, job.lines_before)
         return _copied(job.number, same, held_back, prepared.documents, _text_bytes(prepared))
     staged = layout.staging_key(job.corpus, key)
     with tempfile.TemporaryDirectory(prefix="kizami-") as folder:
@@ -159,7 +161,7 @@ def _built(job: PartJob, key: str, prepared: Prepared, failures: list[dict[str, 
         lower=job.lower,
         key=key,
         report=report,
-        quarantined=quarantine.quarantine_rows(faulty, job.fields, job.files),
+        quarantined=quarantine.quarantine_rows(faulty, job.fields, job.files, job.lines_before),
         documents=prepared.documents,
         texts=len(prepared.sound) + len(prepared.faulty),
         text_bytes=_text_bytes(prepared),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -49,6 +49,9 @@ class Block:
     document with a fault. Added up modulo 2**256 (big endian) they do not depend on files, order or blocks."""
     columns: frozenset[str]
     """Names seen in the file so far, at least those configured: columns, and ``list.key`` for keys inside them."""
+    lines: Mapping[int, int] = field(default_factory=dict)
+    """By the number of a file, the lines of it so far, where it is a piece whose lines are counted from its
+    beginning."""
 
     @property
     def documents(self) -> int:
@@ -100,6 +103,7 @@ def _merged(blocks: Sequence[Block]) -> Block:
         text_bytes=np.concatenate([block.text_bytes for block in blocks]),
         digests=np.concatenate([block.digests for block in blocks]),
         columns=frozenset[str]().union(*(block.columns for block in blocks)),
+        lines={number: lines for block in blocks for number, lines in block.lines.items()},
     )
 
 
@@ -211,12 +215,12 @@ class BlockBuilder:
             self._columns.append(columns)
             self._clear_records()
 
-    def take(self, columns: frozenset[str]) -> Block:
-        """Return what was added since the last block, and begin a new one."""
+    def take(self, columns: frozenset[str], *, lines: int | None = None) -> Block:
+        """Return what was added since the last block, and begin a new one. ``lines``: of a piece, so far."""
         self._flush_records()
         block = _block(_concatenated(self._columns), self._held_back, self._file_index, columns)
         self._clear()
-        return block
+        return block if lines is None else replace(block, lines={self._file_index: lines})
 
 
 def _concatenated(several: Sequence[TextColumns]) -> TextColumns:

@@ -48,10 +48,11 @@ class SourceFile:
     """Bytes as stored, before decompression."""
     modified_ns: int | None = None
     """When it was last written, as it was listed, in nanoseconds since 1970; None: not known, and not compared."""
-    row_groups: tuple[int, int] | None = None
-    """Of a Parquet file that is read in pieces: from which row group to which, the last not included."""
+    piece: tuple[int, int] | None = None
+    """Of a file that is read in pieces: from which row group (Parquet) or byte (JSON Lines) to which, the last not
+    included. A line belongs to the piece that its first byte is in."""
     rows_before: int = 0
-    """Rows of the file before these."""
+    """Rows of a Parquet file before the piece. Lines before one of JSON Lines are known when those are read."""
 
 
 def list_files(source: str) -> tuple[SourceFile, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Iterator
 from typing import Final
 
@@ -11,7 +12,7 @@ from kizami.errors import DataError
 from kizami.sources.blocks import Block, BlockBuilder
 from kizami.sources.files import SourceFile
 from kizami.sources.json_records import JsonFields, parse_json
-from kizami.sources.lines import LongLine, read_lines
+from kizami.sources.lines import LongLine, read_piece
 from kizami.sources.partitions import partition_values
 from kizami.sources.records import Records
 from kizami.sources.streams import open_stream
@@ -26,27 +27,32 @@ def read_jsonl(file: SourceFile, builder: BlockBuilder, records: Records) -> Ite
 
     A key that is missing is null, or the value of a partition (``key=value`` in the path). Blank lines are skipped but
     counted. A line that is not a JSON object, or is too long, becomes one row and reading goes on; NaN and infinities,
-    which Python writes, are read as numbers. Raises DataError for a last line that has no end and cannot be parsed: the
-    file is truncated.
+    which Python writes, are read as numbers. Of a piece, lines are counted from its beginning. Raises DataError for a
+    last line that has no end and cannot be parsed: the file is truncated.
     """
     partitions = partition_values(file.url, [*records.id_columns, *records.fields])
     fields = JsonFields(records.id_columns, records.fields, partitions)
     limit_bytes = _LINE_FACTOR * records.limit_bytes
-    with open_stream(file) as read:
-        for number, line in enumerate(read_lines(file, read, limit_bytes=limit_bytes), 1):
+    number = 0
+    begin, end = file.piece or (0, sys.maxsize)
+    with open_stream(file, max(0, begin - 1)) as read:
+        for number, line in enumerate(read_piece(file, read, (begin, end), limit_bytes=limit_bytes), 1):
             if isinstance(line, LongLine):
                 message = f"the line is longer than {limit_bytes:,} bytes; its id was not read"
                 builder.add_unparsable(Reason.TOO_LARGE, message, line.sha256, number)
             else:
                 self_contained = _add(line, number, builder, records, fields)
                 if not self_contained and not line.endswith(b"\n"):
+                    after = f" after byte {begin:,}" if begin else ""
                     raise DataError(
-                        f"source file {file.url} is truncated: line {number}, its last, ends in the middle of a record;"
-                        " write it again"
+                        f"source file {file.url} is truncated: line {number}{after}, its last, ends in the middle of a"
+                        " record; write it again"
                     )
             if builder.full:
                 yield builder.take(frozenset(fields.seen))
-    if not builder.empty:
+    if file.piece is not None:
+        yield builder.take(frozenset(fields.seen), lines=number)
+    elif not builder.empty:
         yield builder.take(frozenset(fields.seen))
 
 

@@ -96,7 +96,7 @@ def _batches(file: SourceFile, parquet: pq.ParquetFile, columns: Sequence[Column
     leaves = [parquet.schema.column(index).path for index in range(len(parquet.schema))]
     wanted = {leaf for column in columns if column for leaf in _leaves(leaves, column)}
     indexes = [index for index, leaf in enumerate(leaves) if leaf in wanted]
-    for group in range(*(file.row_groups or (0, parquet.num_row_groups))):
+    for group in range(*(file.piece or (0, parquet.num_row_groups))):
         metadata = parquet.metadata.row_group(group)
         size_bytes = sum(metadata.column(index).total_uncompressed_size for index in indexes)
         rows = min(_BATCH_ROWS, max(1, _BATCH_BYTES * metadata.num_rows // max(1, size_bytes)))

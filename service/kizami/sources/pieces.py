@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Final, TypeVar
 
 import pyarrow as pa
@@ -23,9 +24,9 @@ T = TypeVar("T")
 
 
 def cut_files(files: Sequence[SourceFile]) -> tuple[SourceFile, ...]:
-    """The files, large Parquet files among them cut at row groups, where they are few.
+    """The files, where they are few the large ones among them cut: Parquet at row groups, JSON Lines anywhere.
 
-    JSON Lines and CSV cannot be cut without reading them, nor can what is compressed.
+    CSV cannot be cut, as a line may begin inside a cell, nor can what is compressed.
     """
     if len(files) >= _MANY_FILES:
         return tuple(files)
@@ -33,8 +34,12 @@ def cut_files(files: Sequence[SourceFile]) -> tuple[SourceFile, ...]:
 
 
 def _pieces(file: SourceFile) -> Iterator[SourceFile]:
-    if file.format != "parquet" or file.size_bytes < 2 * PIECE_BYTES:
+    if file.size_bytes < 2 * PIECE_BYTES or file.format == "csv" or file.compression is not None:
         yield file
+        return
+    if file.format == "jsonl":
+        edges = [*range(0, file.size_bytes - PIECE_BYTES // 2, PIECE_BYTES), file.size_bytes]
+        yield from (replace(file, piece=edge) for edge in pairwise(edges))
         return
     try:
         with GuardedFile(file, random_access=True) as guarded:
@@ -48,7 +53,7 @@ def _pieces(file: SourceFile) -> Iterator[SourceFile]:
         rows += found.num_rows
         size_bytes += sum(found.column(index).total_compressed_size for index in range(found.num_columns))
         if size_bytes >= PIECE_BYTES or group == metadata.num_row_groups - 1:
-            yield replace(file, row_groups=(begin, group + 1), rows_before=rows_before)
+            yield replace(file, piece=(begin, group + 1), rows_before=rows_before)
             begin, rows_before, size_bytes = group + 1, rows, 0
     if not metadata.num_row_groups:
         yield file

@@ -149,13 +149,16 @@ def _time(said: bytes | None) -> int | None:
 
 
 @contextmanager
-def open_stream(file: SourceFile) -> Iterator[Read]:
-    """Open a file for one pass over its decompressed bytes, in memory that does not depend on its size.
+def open_stream(file: SourceFile, begin: int = 0) -> Iterator[Read]:
+    """Open a file for one pass over its decompressed bytes, from ``begin`` on, in memory that does not depend on its
+    size.
 
     Several gzip members or zstd frames in one file are read as one. Raises UnavailableError when the file cannot be
     read; reading raises DataError when a compressed file is truncated (an empty one is) or corrupt.
     """
-    with GuardedFile(file) as guarded:
+    with GuardedFile(file, random_access=begin > 0) as guarded:
+        if begin:
+            guarded.seek(begin)
         if file.compression is None:
             yield guarded.read
             return

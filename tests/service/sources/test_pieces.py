@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,6 +12,7 @@ import pytest
 
 from kizami.sources import bundles, gathered, list_files, open_origin, read_texts
 from kizami.sources.pieces import cut_files
+from kizami_jobs.reading import Corpus
 from support.reading import blocks_of, digest_of, rows_in
 
 
@@ -75,3 +78,41 @@ def test_blocks_of_small_files_are_put_together(tmp_path: Path) -> None:
     assert rows_in([together], ["title"]) == rows_in(blocks, ["title"])
     assert together.texts["file"].to_pylist() == list(range(300))
     assert len(list(gathered(blocks, block_bytes=1000))) > 3
+
+
+@pytest.mark.parametrize("bom", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 64, 700])
+def test_lines_go_to_the_piece_that_they_begin_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, bom: bytes
+) -> None:
+    """Wherever a file of JSON Lines is cut, each line is read once, blank ones and one without an end included."""
+    monkeypatch.setattr("kizami.sources.pieces.PIECE_BYTES", size)
+    lines = [f'{{"id": "r-{number}", "title": "{"卵" * (number % 9)}"}}\n' for number in range(40)]
+    lines[7:7] = ["\n", "\n", "{broken\n"]
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(bom + "".join(lines).encode().removesuffix(b"\n"))
+    pieces = cut_files(list_files(str(path)))
+    assert len(pieces) >= 2
+    blocks = [
+        block
+        for number, piece in enumerate(pieces)
+        for block in read_texts(piece, file_index=number, id_column="id", fields=["title"])
+    ]
+    whole = blocks_of(path, ["title"])
+    read = Corpus()
+    read.parts = pieces
+    for block in gathered(blocks):
+        read._lines.update(block.lines)
+    rows = rows_in(blocks, ["title"])
+    before = [read.lines_before[number] for number in pa.concat_tables([b.texts for b in blocks])["file"].to_pylist()]
+    placed = [row._replace(line=row.line + more) for row, more in zip(rows, before, strict=True)]
+    assert placed == rows_in(whole, ["title"])
+    assert digest_of(blocks) == digest_of(whole)
+    assert {part.url for part in pieces} == {str(path)}
+
+
+def test_what_is_compressed_or_csv_is_not_cut(tmp_path: Path, small_pieces: None) -> None:
+    """One is not to be begun in the middle, and in the other a line may begin inside a cell."""
+    (tmp_path / "a.csv").write_text("id,title\n" + "1,x\n" * 50_000)
+    (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(os.urandom(50_000)))
+    assert [piece.piece for piece in cut_files(list_files(str(tmp_path)))] == [None, None]
