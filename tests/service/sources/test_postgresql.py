@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -17,7 +18,7 @@ import pytest
 from kizami.database import Database
 from kizami.errors import ConfigurationError, UnavailableError
 from kizami.sources import Block, NotThereYetError, Origin, ViewLostError, list_files, open_origin, read_texts
-from kizami.sources.postgresql import reading
+from kizami.sources.postgresql import connection, reading
 from kizami.sources.postgresql.sql import IdRange
 from kizami.sources.postgresql.view import DatabaseView
 from support import lines
@@ -338,6 +339,21 @@ def test_a_slow_statement_is_ended(postgres: PostgresServer) -> None:
     origin.close()
 
 
+def test_a_full_disk_is_no_lost_connection(
+    postgres: PostgresServer, table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is tried again for nothing, and the message names the folder."""
+    origin = open_origin(Database(postgres.url, table=table), id_column="id", fields=RECIPE_FIELDS)
+
+    def full(_: pa.RecordBatch) -> pa.RecordBatch:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(reading, "_plain", full)
+    with pytest.raises(UnavailableError, match="No space left on device; make room, or name another folder in TMPDIR"):
+        read(origin)
+    origin.close()
+
+
 def test_readers_cannot_write(postgres: PostgresServer, table: str) -> None:
     """A query that would change something is refused, whoever the user is."""
     postgres.execute(
@@ -433,6 +449,31 @@ def test_who_is_not_let_in_is_told_why(
         DatabaseView(database, ["id"], ["title"], patience_seconds=0)
     assert "\n" not in str(raised.value)
     assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [
+        ('FATAL:  password authentication failed for user "reader"', ConfigurationError),
+        ('致命的エラー: ユーザー"reader"のパスワード認証に失敗しました', ConfigurationError),
+        ('致命的エラー: データベース"kitchen"は存在しません', ConfigurationError),
+        ('致命的エラー: ロール"reader"はログインが許可されません', ConfigurationError),
+        ("FATAL:  the database system is starting up", UnavailableError),
+        ("致命的エラー: データベースシステムは起動処理中です", UnavailableError),
+        ("FATAL:  sorry, too many clients already", UnavailableError),
+        ('could not translate host name "db.internal" to address: Name or service not known', UnavailableError),
+    ],
+)
+def test_a_servers_words_are_understood_in_both_languages(
+    said: str, error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before a session begins there is no SQLSTATE, and a password that stands in them is not repeated."""
+    monkeypatch.setenv("PGPASSWORD", "hunter2-secret")
+    failure = Exception(f'IO: [libpq] Failed to connect: connection to "db" failed: {said} hunter2-secret\n')
+    raised = connection._unconnected(Database("postgresql://db/kitchen", table="recipes"), failure)
+    assert isinstance(raised, error)
+    assert said in str(raised)
+    assert "hunter2" not in str(raised)
 
 
 def test_credentials_come_from_the_environment(

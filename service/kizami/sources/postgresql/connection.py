@@ -109,7 +109,7 @@ class Session:
     def rows(self, sql: str, *, copy: bool = True) -> list[dict[str, Any]]:
         """The answer to a statement, of few rows. Without ``copy`` it may be an EXPLAIN or a SHOW."""
         with self._executed(sql, copy=copy) as reader:
-            return [row for batch in reader for row in batch.to_pylist()]
+            return [row for batch in self._guarded(reader) for row in batch.to_pylist()]
 
     def plan(self, sql: str) -> dict[str, Any]:
         """What the planner thinks of a SELECT, which is not executed."""
@@ -150,6 +150,7 @@ class Session:
             self._connection.close()
 
     def _guarded(self, reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+        # Around the reader alone: what is done with a batch has errors of its own.
         try:
             yield from reader
         except (_driver().Error, OSError, pa.ArrowException) as error:
@@ -175,11 +176,7 @@ class Session:
                 raise _failed(self._database, error) from error
             # Not fetch_record_batch(): it hands on pyarrow's own reader, whose errors have lost their SQLSTATE
             # (apache/arrow-adbc#1523).
-            reader = cursor._results.reader
-            try:
-                yield reader
-            except (dbapi.Error, OSError, pa.ArrowException) as error:
-                raise _failed(self._database, error) from error
+            yield cursor._results.reader
         finally:
             with suppress(Exception):
                 cursor.close()

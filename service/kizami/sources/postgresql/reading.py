@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import tempfile
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pyarrow.ipc
 from kizami.errors import UnavailableError
 from kizami.sources.blocks import Block, BlockBuilder
 from kizami.sources.columns import FieldPath
+from kizami.sources.files import one_line
 from kizami.sources.json_records import JsonFields, parse_json
 from kizami.sources.postgresql.columns import Selection
 from kizami.sources.postgresql.connection import ConnectionLostError, Session
@@ -49,6 +51,11 @@ def _fetch(part: RangePart, file: IO[bytes]) -> None:
         file.truncate()
         try:
             _fetch_once(part, file)
+        except OSError as error:
+            raise UnavailableError(
+                f"{part.url}: host {socket.gethostname()} cannot keep it in {tempfile.gettempdir()} while it comes: "
+                f"{one_line(error)}; make room, or name another folder in TMPDIR"
+            ) from error
         except ConnectionLostError as error:
             if attempt == _ATTEMPTS:
                 raise UnavailableError(f"{part.url}: given up after {attempt} attempts: {error}") from None
