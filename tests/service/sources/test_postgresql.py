@@ -472,7 +472,7 @@ def test_a_servers_words_are_understood_in_both_languages(
     failure = Exception(f'IO: [libpq] Failed to connect: connection to "db" failed: {said} hunter2-secret\n')
     raised = connection._unconnected(Database("postgresql://db/kitchen", table="recipes"), failure)
     assert isinstance(raised, error)
-    assert said in str(raised)
+    assert " ".join(said.split()) in str(raised)
     assert "hunter2" not in str(raised)
 
 
