@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from kizami.config import Config
-from kizami.errors import InterruptedRunError, KizamiError
+from kizami.errors import ConfigurationError, InterruptedRunError, KizamiError
 from kizami.record import now
 from kizami.signals import Interruption
 from kizami_jobs.daily import RunRequest, RunResult, business_date, run_corpus
@@ -83,8 +83,8 @@ def _by_arrival(config: Config, request: RunRequest, interruption: Interruption)
         try:
             day = business_date(replace(request, corpus=name), corpus, today).isoformat()
             there = await_source(corpus.of_date(day), 0, say=lambda _: None, sleep=interruption.sleep)
-        except KizamiError:
-            there = True  # it fails in its turn, with an entry in the ledger
+        except ConfigurationError:
+            there = True  # it fails in its turn
         (ready if there else late).append(name)
     return ready, late
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from kizami.config import CorpusConfig
-from kizami.errors import UnavailableError
+from kizami.errors import ConfigurationError, DataError, UnavailableError
 from kizami.sources import NotThereYetError, Origin, open_origin
 
 _FIRST_SECONDS: Final = 5.0
@@ -32,13 +32,16 @@ def await_source(
     """Look for the source of a corpus, which is of a business date already, until it is there; whether it is.
 
     Looks again after 5 s, and each time after twice as long, up to 5 minutes. A source that cannot be asked is waited
-    for like one that is not there. Raises what is wrong with one that is, and whatever ``sleep`` does.
+    for like one that is not there; one that something is wrong with is there, and the run will say what. Raises
+    whatever ``sleep`` does.
     """
     end = time.monotonic() + seconds
     pause = _FIRST_SECONDS
     while True:
         try:
             open_corpus(corpus, sleep).close()
+        except (ConfigurationError, DataError):
+            return True
         except UnavailableError as error:
             left = end - time.monotonic()
             if left <= 0:

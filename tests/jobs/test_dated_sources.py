@@ -99,6 +99,14 @@ def test_looks_again_after_ever_longer_pauses(tmp_path: Path) -> None:
     assert "for 1200 s more" in said[0]
 
 
+def test_a_source_that_something_is_wrong_with_is_not_waited_for(tmp_path: Path) -> None:
+    """The run says what, and its ledger has it."""
+    (tmp_path / "dumps" / "dt=2026-11-27").mkdir(parents=True)
+    (tmp_path / "dumps" / "dt=2026-11-27" / "a.txt").touch()
+    corpus = load_config(dated(tmp_path)).corpus("recipes").of_date("2026-11-27")
+    assert await_source(corpus, 1200, say=lambda _: None, sleep=lambda _: pytest.fail("waited"))
+
+
 def test_a_signal_ends_the_wait(tmp_path: Path) -> None:
     """Within half a second, not at the end of a pause of minutes."""
     interruption = Interruption()
