@@ -101,6 +101,40 @@ def test_a_server_started_again_in_mid_run_gives_the_corpus_of_one_moment(
     postgres.execute("DROP TABLE restarted")
 
 
+@pytest.mark.ray
+def test_no_more_connections_are_open_than_are_allowed(
+    local_ray: int, postgres: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three workers are there, and ten ranges that take their time; with two connections one keeps the view, one
+    reads."""
+    monkeypatch.setattr("kizami.sources.postgresql.cutting.RANGE_BYTES", 20_000)
+    postgres.execute(
+        "CREATE TABLE slow AS SELECT n AS id, '卵焼き' || n AS title FROM generate_series(1, 20000) AS n",
+        "ALTER TABLE slow ADD PRIMARY KEY (id)",
+        "ANALYZE slow",
+    )
+    query = "SELECT * FROM slow WHERE CASE WHEN id % 1500 = 0 THEN pg_sleep(0.3) IS NOT NULL ELSE true END"
+    config = configuration(tmp_path, postgres.url, f'query = "{query}"\nconnections = 2')
+    said = io.StringIO()
+    results: list[RunResult] = []
+    thread = threading.Thread(
+        target=lambda: results.append(run_corpus(load_config(config), RunRequest("recipes"), Progress(said)))
+    )
+    thread.start()
+    seen: list[set[int]] = []
+    while thread.is_alive():
+        seen.append(set(postgres.sessions()))
+        time.sleep(0.02)
+    thread.join()
+    assert results[0].entry.counts.documents == 20_000
+    ranges = int(said.getvalue().partition("ranges: ")[2].split()[0])
+    assert ranges > 5
+    # A session that was just ended stays for a moment.
+    lasting = [len(set.intersection(*seen[begin : begin + 6])) for begin in range(len(seen) - 6)]
+    assert max(lasting) == 2
+    postgres.execute("DROP TABLE slow")
+
+
 @pytest.fixture
 def table(postgres: PostgresServer) -> str:
     """A small table, made anew."""
