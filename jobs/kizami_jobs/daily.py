@@ -22,7 +22,14 @@ from kizami.candidates import require_open, verdicts
 from kizami.cleaning import clean
 from kizami.config import Config, CorpusConfig
 from kizami.derivation import versions_of
-from kizami.errors import ConfigurationError, DataError, UnavailableError
+from kizami.errors import (
+    ConfigurationError,
+    DataError,
+    InterruptedRunError,
+    KizamiError,
+    LockLostError,
+    UnavailableError,
+)
 from kizami.gates import closed, render_gates
 from kizami.lease import Lease
 from kizami.ledger import FailedAttempt, RunEntry, State
@@ -144,6 +151,10 @@ class _Run:
     """The corpus's own words, read when the run starts."""
     suppressed: int = 0
     """Length of the suppression list, read under the lock."""
+    snapshot: str | None = None
+    """The snapshot whose parts are being put together."""
+    has_manifest: bool = False
+    """Whether it has its manifest, with which it is a candidate."""
 
     def perform(self, address: str | None) -> Pointer:
         """Make and publish the snapshot; the pointer to it, or to the one that was made of the same input."""
@@ -161,6 +172,9 @@ class _Run:
             return self._perform(origin)
         except ray.exceptions.RayError as error:
             raise cluster_error(error) from error
+        except (LockLostError, InterruptedRunError) as error:
+            self._take_back(error)
+            raise
         finally:
             self.progress.end_texts()
             session.__exit__(None, None, None)
@@ -236,6 +250,19 @@ class _Run:
         self.record.end(State.CANDIDATE)
         self._clean()
         return pointer_to(manifest, "")
+
+    def _take_back(self, error: KizamiError) -> None:
+        """Remove what nobody can use, all of it this run's own: parts of a snapshot without a manifest. After the lock
+        was lost a take-down may have searched the store already, so of what was read before nothing may stay."""
+        if self.has_manifest:
+            return
+        corpus = self.corpus.name
+        keys = [layout.quarantine_key(corpus, self.record.entry.run)] if isinstance(error, LockLostError) else []
+        with suppress(UnavailableError):
+            for each in (V1, *self.versions) if self.snapshot else ():
+                prefix = layout.snapshot_prefix(corpus, self.snapshot or "", each.major)
+                keys += [info.key for info in self.store.list(prefix)]
+            self.store.delete(keys)
 
     def _may_go_on(self) -> None:
         """Raise LockLostError or InterruptedRunError where the run must not go on."""
@@ -346,6 +373,7 @@ class _Run:
         if not held:
             return None
         self.record.note(quarantined_by_reason=count(parts).quarantined_by_reason)
+        self._may_go_on()
         key = layout.quarantine_key(self.corpus.name, self.record.entry.run)
         self.store.put(key, to_parquet(part.quarantined for part in parts))
         self.progress.say(f"{held:,} texts could not be analysed; they are in {self.store.url}/{key}")
@@ -382,8 +410,8 @@ class _Run:
         first one, which is returned first, is written last."""
         entry = self.record.entry
         moment = now()
-        snapshot = new_id(moment)
-        entries = assemble(self.store, self.corpus.name, snapshot, parts, digests)
+        self.snapshot = snapshot = new_id(moment)
+        entries = assemble(self.store, self.corpus.name, snapshot, parts, digests, check=self._may_go_on)
         manifest = Manifest(
             schema=V1.name,
             corpus=self.corpus.name,
@@ -404,10 +432,14 @@ class _Run:
         manifests = [manifest]
         for other in self.versions:
             own = [part.in_schema(other.major) for part in parts]
-            entries = assemble(self.store, self.corpus.name, snapshot, own, digests, schema=other.major)
+            entries = assemble(
+                self.store, self.corpus.name, snapshot, own, digests, schema=other.major, check=self._may_go_on
+            )
             manifests.append(replace(manifest, schema=other.name, parts=entries))
+        self._may_go_on()
         for each in reversed(manifests):
             self.store.put(layout.manifest_key(self.corpus.name, snapshot, each.major), json_form.encode(each))
+        self.has_manifest = True
         return manifests
 
     def _provenance(self, files: Sequence[SourcePart]) -> Provenance:
@@ -427,6 +459,9 @@ class _Run:
     def _clean(self) -> None:
         """Carry retention out. The run has done its work: what goes wrong here is for the next run or `kizami gc`."""
         terms = Terms(dates=self.corpus.retention_dates, spared=frozenset({self.record.entry.date}))
+        if self.suppressed:
+            # A run that stopped before a take-down and was killed after it may have left some of the documents there.
+            terms = replace(terms, staging_seconds=0.0, fragment_seconds=0.0)
         try:
             done = clean(self.store, self.lease, self.corpus.name, terms)
         except Exception as error:  # whatever it is, the snapshot is published

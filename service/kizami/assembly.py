@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
@@ -27,12 +27,13 @@ def assemble(
     digests: Sequence[str],
     *,
     schema: int = 1,
+    check: Callable[[], None] = lambda: None,
 ) -> tuple[PartEntry, ...]:
     """Copy parts into the snapshot's folder, from staging or from the predecessor's; return its entries, in the order
     of the parts' bounds. ``digests`` are the input digests of the parts, ``schema`` the major version of the folder.
 
-    Nobody is pointed to the folder yet. Raises DataError unless its listing is exactly that of the entries,
-    UnavailableError.
+    Nobody is pointed to the folder yet. ``check`` is called between parts and may raise to end it. Raises DataError
+    unless its listing is exactly that of the entries, UnavailableError.
     """
     prefix = layout.snapshot_prefix(corpus, snapshot, schema)
     entries = tuple(_entry(number, *both) for number, both in enumerate(zip(parts, digests, strict=True)))
@@ -42,16 +43,29 @@ def assemble(
         try:
             store.copy(source, prefix + entry.name)
         except ObjectMissingError:
-            raise DataError(f"{source} is missing: start the run again, with --full if it is still missing") from None
+            raise _unusable(part, source, "is missing") from None
 
     with ThreadPoolExecutor(_COPIES_AT_ONCE) as pool:
-        list(pool.map(copy, parts, entries))
+        try:
+            for _ in pool.map(copy, parts, entries):
+                check()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
     found = {info.key.removeprefix(prefix): info.size_bytes for info in store.list(prefix)}
     expected = {entry.name: entry.size_bytes for entry in entries}
     if found != expected:
         differing = min(set(found.items()) ^ set(expected.items()))[0]
+        for part, entry in zip(parts, entries, strict=True):
+            if part.copied_from and entry.name == differing in found:
+                raise _unusable(part, part.copied_from, "is not what was published")
         raise DataError(f"{prefix} does not hold what it should, {differing} for one; start the run again")
     return entries
+
+
+def _unusable(part: BuiltPart, source: str, what: str) -> DataError:
+    # Whatever is run again without --full would copy the same part again.
+    remedy = "`kizami run --full` analyses without it" if part.copied_from else "start the run again"
+    return DataError(f"{source} {what}: {remedy}")
 
 
 def count(parts: Sequence[BuiltPart], forgotten: int = 0) -> Counts:

@@ -121,7 +121,7 @@ def load_config(path: Path) -> Config:
     Raises ConfigurationError, naming the file and the key.
     """
     try:
-        content = tomllib.loads(path.read_text("utf-8"))
+        content = tomllib.loads(path.read_text("utf-8-sig"))  # some editors write a byte order mark
     except FileNotFoundError:
         raise ConfigurationError(f"{path}: no such configuration file; name one with --config FILE") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
