@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -29,7 +29,7 @@ from kizami.errors import ConfigurationError, LastingError
 from kizami.input_digests import Limbs, add_up, no_digests
 from kizami.part_builder import BuiltPart, PartJob, build_part, derive_copied
 from kizami.parts import Bounds, part_numbers, split
-from kizami.sources import Block, SourceFile, read_texts
+from kizami.sources import Block, SourcePart, gathered, read_texts
 from kizami.stores import ObjectMissingError, ObjectStore, open_store
 from kizami.suppression import Suppression
 from kizami_jobs.memory import private_bytes, release_memory
@@ -79,29 +79,37 @@ class BlockIndex:
     digests: Limbs
     """What its records add up to, by the parts of the predecessor."""
     columns: frozenset[str]
+    lines: Mapping[int, int]
+    """As ``Block.lines``."""
     named: frozenset[str]
     """Which of the ids asked for are in it."""
 
 
 @ray.remote(num_cpus=1, max_retries=3, num_returns="streaming")
-def read_file(
-    file: SourceFile, number: int, corpus: CorpusConfig, given: tuple[Bounds, tuple[str, ...], Suppression]
+def read_parts(
+    parts: tuple[tuple[int, SourcePart], ...],
+    corpus: CorpusConfig,
+    given: tuple[Bounds, tuple[str, ...], Suppression],
 ) -> Iterator[Any]:
-    """Read a file of the source; yield, in turns, a BlockIndex and its Block.
+    """Read some parts of the source, each with its number; yield, in turns, a BlockIndex and its Block.
 
     ``given`` are the bounds of the predecessor, ids to look for, and the documents to leave out. The index comes
     first because the driver fetches it: an error of this task arrives in the place of the next object.
     """
-    announce(f"Ray read {file.url} again: its worker or host was lost, or what it had read")
+    announce(f"Ray read {parts[0][1].url} again: its worker or host was lost, or what it had read")
     bounds, ids, suppression = given
-    blocks = read_texts(
-        file,
-        file_index=number,
-        id_column=corpus.id_column,
-        fields=corpus.fields,
-        document_limit_bytes=MAX_DOCUMENT_BYTES,
+    blocks = (
+        block
+        for number, part in parts
+        for block in read_texts(
+            part,
+            file_index=number,
+            id_column=corpus.id_column,
+            fields=corpus.fields,
+            document_limit_bytes=MAX_DOCUMENT_BYTES,
+        )
     )
-    for whole in blocks:
+    for whole in gathered(blocks):
         suppressed = suppression.among(whole.doc_ids)
         block = whole.without(suppressed) if len(suppressed) else whole
         has_id = pc.is_valid(block.doc_ids)
@@ -112,6 +120,7 @@ def read_file(
             forgotten=int(whole.text_counts.sum() - block.text_counts.sum()),
             digests=add_up(block.digests, part_numbers(block.doc_ids, bounds), len(bounds)),
             columns=block.columns,
+            lines=block.lines,
             named=_named(block.doc_ids, ids),
         )
         yield block

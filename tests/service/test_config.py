@@ -10,6 +10,7 @@ import pytest
 
 from kizami.analysis.shown import Normalisation
 from kizami.config import load_config
+from kizami.database import identifiers
 from kizami.errors import ConfigurationError
 from kizami.gates import USUAL, Limit
 
@@ -108,7 +109,7 @@ FAULTS = {
     ),
     "unknown key without a like": (
         STORE + CORPUS + "xyz = 1",
-        "unknown key corpora.recipes.xyz; known here: expected_time, fields",
+        "unknown key corpora.recipes.xyz; known here: connections, expected_time, fields",
     ),
     "unknown key of the lock": (STORE + "[lock]\nbeats = 1" + CORPUS, "unknown key lock.beats (did you mean beat?)"),
     "no store": (CORPUS, "store is missing"),
@@ -227,3 +228,86 @@ def test_an_unknown_corpus_is_named_with_those_there_are(tmp_path: Path) -> None
     message = "no corpus 'recipe' in the configuration (did you mean recipes?); there are: novels, recipes"
     with pytest.raises(ConfigurationError, match=f"^{re.escape(message)}$"):
         config.corpus("recipe")
+
+
+DATABASE = """
+[corpora.recipes]
+source = "postgresql://kizami@db.internal/kitchen?sslmode=require"
+id = ["site", "recipe_id"]
+fields = ["title"]
+"""
+
+
+def test_a_database_is_read(tmp_path: Path) -> None:
+    """Its keys and their defaults; a date goes into table, query and marker."""
+    text = 'store = "s"' + DATABASE + 'table = "menu.recipes_{date}"\n'
+    corpus = load_config(write(tmp_path, text)).corpus("recipes")
+    assert corpus.id_column == ("site", "recipe_id")
+    assert corpus.database is not None
+    assert (corpus.database.connections, corpus.database.statement_timeout_seconds) == (4, 1800)
+    assert corpus.dated
+    assert corpus.of_date("2026-11-27").source_name == (
+        "postgresql://kizami@db.internal/kitchen, table menu.recipes_2026-11-27"
+    )
+    text = 'store = "s"' + DATABASE + 'query = "SELECT * FROM r WHERE d = \'{date}\'"\nready = "done/{date}"\n'
+    text += 'connections = 2\nstatement_timeout = "90s"\n'
+    dated = load_config(write(tmp_path, text)).corpus("recipes").of_date("2026-11-27")
+    assert dated.database is not None
+    assert dated.database.query == "SELECT * FROM r WHERE d = '2026-11-27'"
+    assert (dated.database.connections, dated.database.statement_timeout_seconds) == (2, 90)
+    assert dated.ready == str(tmp_path / "done" / "2026-11-27")
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("", "give either table or query, not 0"),
+        ('table = "r"\nquery = "SELECT 1"', "give either table or query, not 2"),
+        ('table = "a..b"', "write it as schema.table"),
+        ("table = 'a\"b'", "write it as schema.table"),
+        ('query = " ; "', "query is not a string with something in it"),
+        ('table = "r"\nconnections = 1', "2 or more"),
+        ('table = "r"\nconnections = true', "2 or more"),
+        ('table = "r"\nstatement_timeout = "fast"', "write a duration"),
+    ],
+)
+def test_what_is_wrong_with_a_database_is_said(tmp_path: Path, more: str, message: str) -> None:
+    """The key, and what it wants."""
+    with pytest.raises(ConfigurationError, match=re.escape(message)):
+        load_config(write(tmp_path, 'store = "s"' + DATABASE + more))
+
+
+@pytest.mark.parametrize("more", ['table = "r"', 'query = "SELECT 1"', "connections = 3", 'statement_timeout = "9s"'])
+def test_keys_of_a_database_are_for_one(tmp_path: Path, more: str) -> None:
+    """Beside files they would be passed over in silence."""
+    with pytest.raises(ConfigurationError, match="is for a database"):
+        load_config(write(tmp_path, 'store = "s"' + CORPUS + more))
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ('"a"', "a"),
+        ('["a"]', "a"),
+        ('["a", "b"]', ("a", "b")),
+        ("[]", None),
+        ('["a", "a"]', None),
+        ("[1]", None),
+        ("1", None),
+    ],
+)
+def test_an_id_is_a_column_or_several(tmp_path: Path, value: str, expected: object) -> None:
+    """A list of one is the one: the same id, the same digest."""
+    text = 'store = "s"' + CORPUS.replace('"recipe_id"', value)
+    if expected is None:
+        with pytest.raises(ConfigurationError, match=r"corpora\.recipes\.id is"):
+            load_config(write(tmp_path, text))
+    else:
+        assert load_config(write(tmp_path, text)).corpus("recipes").id_column == expected
+
+
+def test_the_parts_of_a_tables_name_are_told() -> None:
+    """Quotes are for a dot or a quote in a part."""
+    assert identifiers("recipes") == ("recipes",)
+    assert identifiers("menu.Recipes") == ("menu", "Recipes")
+    assert identifiers('menu."a.b""c".料理') == ("menu", 'a.b"c', "料理")
