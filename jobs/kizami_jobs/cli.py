@@ -49,8 +49,8 @@ def _run(parsed: argparse.Namespace) -> Answer:
 def _all(parsed: argparse.Namespace, **asked: Any) -> Answer:
     config = load_config(parsed.config)
     with _jobs_extra():
-        from kizami_jobs.daily import RunRequest  # noqa: PLC0415
         from kizami_jobs.progress import Progress  # noqa: PLC0415
+        from kizami_jobs.request import RunRequest  # noqa: PLC0415
         from kizami_jobs.several import exit_code, run_all  # noqa: PLC0415
     interruption = Interruption()
     with interruption.watching():
@@ -83,14 +83,14 @@ def _job(parsed: argparse.Namespace, **asked: Any) -> Answer:
     config.corpus(parsed.corpus)
     with _jobs_extra():
         # Imported here: reading needs no Ray, and importing it takes a second.
-        from kizami_jobs.daily import RunRequest  # noqa: PLC0415
+        from kizami_jobs.request import RunRequest  # noqa: PLC0415
     return _perform(parsed, config, RunRequest(parsed.corpus, parsed.date, as_of_now=parsed.as_of_now, **asked))
 
 
 def _submitted(parsed: argparse.Namespace) -> Answer:
     """The run that `kizami submit` asked for; one that has ended is not made again, and ends as it did."""
     with _jobs_extra():
-        from kizami_jobs.daily import RunRequest  # noqa: PLC0415
+        from kizami_jobs.request import RunRequest  # noqa: PLC0415
     if parsed.date or parsed.as_of_now or parsed.full or parsed.candidate or parsed.allow_empty:
         raise ConfigurationError("--submission has everything in it: give it alone")
     place = Place.parse(parsed.submission)
@@ -144,8 +144,8 @@ def _plan(parsed: argparse.Namespace) -> Answer:
     config = load_config(parsed.config)
     config.corpus(parsed.corpus)
     with _jobs_extra():
-        from kizami_jobs.daily import RunRequest  # noqa: PLC0415
         from kizami_jobs.planning import plan_corpus  # noqa: PLC0415
+        from kizami_jobs.request import RunRequest  # noqa: PLC0415
     renewal = EVERYTHING if parsed.full else NOTHING
     request = RunRequest(parsed.corpus, parsed.date, as_of_now=parsed.as_of_now, renewal=renewal)
     interruption = Interruption()

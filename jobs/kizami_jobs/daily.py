@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import platform
 import secrets
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import asdict, dataclass, field, replace
-from datetime import date
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
-from typing import Any, Final
 
 import ray.exceptions
 
-from kizami import json_form, layout
+from kizami import layout
 from kizami.aftermath import after_run
-from kizami.analysis.dictionary import ANALYSIS_VERSION, bundled_dictionary, fingerprint
+from kizami.analysis.dictionary import bundled_dictionary, fingerprint
 from kizami.analysis.user_dictionary import UserDictionary, inspect, read_user_dictionary
-from kizami.assembly import assemble, count, figures
+from kizami.assembly import count, figures
 from kizami.candidates import require_open, verdicts
 from kizami.cleaning import clean
 from kizami.config import Config, CorpusConfig
 from kizami.deadline import Deadline
 from kizami.derivation import versions_of
 from kizami.errors import (
-    ConfigurationError,
     DataError,
     DeadlineError,
     InterruptedRunError,
@@ -40,8 +35,7 @@ from kizami.gates import closed, render_gates
 from kizami.last_resort import LastResort
 from kizami.lease import Lease
 from kizami.ledger import FailedAttempt, RunEntry, State
-from kizami.log import without_credentials
-from kizami.manifest import Manifest, Provenance, pointer_to
+from kizami.manifest import Manifest, pointer_to
 from kizami.part_builder import BuiltPart, copied_part
 from kizami.parts import WHOLE
 from kizami.pointer import Pointer
@@ -49,48 +43,23 @@ from kizami.predecessor import Predecessor, plan_parts
 from kizami.quarantine import to_parquet
 from kizami.readers import find_pointer, has_versions, manifests_beside, read_manifest
 from kizami.record import RunRecord, new_id, now, timestamp
-from kizami.renewal import NOTHING, Renewal
 from kizami.retention import Terms
 from kizami.signals import Interruption
-from kizami.sources import Origin, SourceFile, SourcePart
+from kizami.snapshot_making import MadeOf, SnapshotMaking
+from kizami.sources import Origin
 from kizami.stores import ObjectStore, open_store
-from kizami.suppression import Suppression, read_suppression
+from kizami.suppression import read_suppression
 from kizami.undertaking import undertaking
 from kizami_jobs.building import build_parts, derive_parts, part_jobs, probed
 from kizami_jobs.cluster import cluster_error, connected
+from kizami_jobs.intake import check_ids, describe, digest_of_input
 from kizami_jobs.progress import Progress
 from kizami_jobs.reading import Corpus, read_corpus
+from kizami_jobs.request import RunRequest, business_date, check_field, parameters
 from kizami_jobs.reruns import collect
 from kizami_jobs.tasks import WorkerReport
 from kizami_jobs.waiting import await_source, open_corpus
-from kizami_schemas import v1
-from kizami_schemas.versions import V1, SchemaVersion
-
-_NAMED: Final = 20
-"""Ids that an error names."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunRequest:
-    """What is asked of a run."""
-
-    corpus: str
-    date: date | None = None
-    """Business date; None: today in the configured time zone."""
-    as_of_now: bool = False
-    """Whether another date than today may be given to a source that is only ever "now"."""
-    allow_empty: bool = False
-    wait_seconds: float = 0
-    """How long a source that is not there yet is waited for."""
-    verb: str = "run"
-    renewal: Renewal = NOTHING
-    """What is analysed again though it did not change."""
-    candidate: bool = False
-    """Whether to stop before the commit: the snapshot is complete in the store, and no reader sees it."""
-    run: str | None = None
-    """The run's id where it was submitted; its date was fixed then, and is that of the source. None: a new one."""
-    user: UserDictionary | None = None
-    """The corpus's own words where they came with a submission; None: they are read as configured."""
+from kizami_schemas.versions import SchemaVersion
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,20 +124,6 @@ def run_corpus(
     return RunResult(held.record.entry, pointer, config.store)
 
 
-def parameters(config: Config, corpus: CorpusConfig, request: RunRequest, address: str | None) -> dict[str, Any]:
-    """What a run is made with, for its log, without a secret."""
-    made_with = asdict(replace(corpus, source=without_credentials(corpus.source)))
-    return {
-        "store": config.store,
-        "ray": address or "local",
-        "as_of_now": request.as_of_now,
-        "allow_empty": request.allow_empty,
-        "candidate": request.candidate,
-        "again": None if request.renewal.asks_nothing else str(request.renewal),
-        **{name: value for name, value in made_with.items() if name not in {"name", "gates"}},
-    }
-
-
 @dataclass
 class _Run:
     """One run while it holds the lock."""
@@ -187,10 +142,8 @@ class _Run:
     """The corpus's own words, read when the run starts."""
     suppressed: int = 0
     """Length of the suppression list, read under the lock."""
-    snapshot: str | None = None
-    """The snapshot whose parts are being put together."""
-    has_manifest: bool = False
-    """Whether it has its manifest, with which it is a candidate."""
+    making: SnapshotMaking | None = None
+    """Set once its parts are put together."""
     deadline: Deadline = field(default_factory=Deadline)
 
     def tell_late(self, line: str) -> None:
@@ -268,7 +221,11 @@ class _Run:
         self._check()
         self._judge(corpus, parts)
         with self.record.stage("assemble"):
-            manifest, *others = self._assemble(corpus.parts, parts, digests, input_digest, quarantine)
+            made_of = MadeOf(corpus.parts, self.request.as_of_now, input_digest, self.suppressed, quarantine)
+            self.making = SnapshotMaking(
+                self.store, self.lease, self.record.entry, self.corpus, self.versions, self._may_go_on
+            )
+            manifest, *others = self.making.make(parts, digests, made_of)
         self._may_go_on()
         if self.request.candidate or closed(manifest.gates):
             self._clear_staging([manifest, *others])  # what failed in it is to be tried again
@@ -306,17 +263,15 @@ class _Run:
         return pointer_to(manifest, "")
 
     def _take_back(self, error: KizamiError) -> None:
-        """Remove what nobody can use, all of it this run's own: parts of a snapshot without a manifest. After the lock
-        was lost a take-down may have searched the store already, so of what was read before nothing may stay."""
-        if self.has_manifest:
+        """Remove what nobody can use, all of it this run's own. After the lock was lost a take-down may have searched
+        the store already, so of what was read before nothing may stay."""
+        if self.making and self.making.is_done:
             return
-        corpus = self.corpus.name
-        keys = [layout.quarantine_key(corpus, self.record.entry.run)] if isinstance(error, LockLostError) else []
         with suppress(UnavailableError):
-            for each in (V1, *self.versions) if self.snapshot else ():
-                prefix = layout.snapshot_prefix(corpus, self.snapshot or "", each.major)
-                keys += [info.key for info in self.store.list(prefix)]
-            self.store.delete(keys)
+            if self.making:
+                self.making.take_back()
+            if isinstance(error, LockLostError):
+                self.store.delete([layout.quarantine_key(self.corpus.name, self.record.entry.run)])
 
     def _may_go_on(self) -> None:
         """Raise LockLostError, InterruptedRunError or DeadlineError where the run must not go on."""
@@ -472,64 +427,6 @@ class _Run:
         self.record.note(gates=gates)
         self.progress.say(f"gates: {render_gates(gates)}")
 
-    def _assemble(
-        self,
-        files: Sequence[SourcePart],
-        parts: Sequence[BuiltPart],
-        digests: Sequence[str],
-        input_digest: str,
-        quarantine: str | None,
-    ) -> list[Manifest]:
-        """Put the parts into the snapshot's folders and write its manifests, one a version of the schema; that of the
-        first one, which is returned first, is written last."""
-        entry = self.record.entry
-        moment = now()
-        self.snapshot = snapshot = new_id(moment)
-        entries = assemble(self.store, self.corpus.name, snapshot, parts, digests, check=self._may_go_on)
-        manifest = Manifest(
-            schema=V1.name,
-            corpus=self.corpus.name,
-            snapshot=snapshot,
-            date=entry.date,
-            created_at=timestamp(moment),
-            fingerprint=entry.fingerprint or "",
-            input_digest=input_digest,
-            counts=count(parts, entry.counts.forgotten),
-            parts=entries,
-            quarantine=quarantine,
-            provenance=self._provenance(files),
-            gates=entry.gates,
-            predecessor=self.lease.predecessor.snapshot if self.lease.predecessor else None,
-            after_commit=self.lease.last_commit.n if self.lease.last_commit else 0,
-            suppressed=self.suppressed,
-        )
-        manifests = [manifest]
-        for other in self.versions:
-            own = [part.in_schema(other.major) for part in parts]
-            entries = assemble(
-                self.store, self.corpus.name, snapshot, own, digests, schema=other.major, check=self._may_go_on
-            )
-            manifests.append(replace(manifest, schema=other.name, parts=entries))
-        self._may_go_on()
-        for each in reversed(manifests):
-            self.store.put(layout.manifest_key(self.corpus.name, snapshot, each.major), json_form.encode(each))
-        self.has_manifest = True
-        return manifests
-
-    def _provenance(self, files: Sequence[SourcePart]) -> Provenance:
-        return Provenance(
-            run=self.record.entry.run,
-            source=self.corpus.source_name,
-            source_files=len({file.url for file in files}),
-            source_bytes=sum({file.url: file.size_bytes for file in files}.values()),
-            as_of_now=self.request.as_of_now,
-            fields=self.corpus.fields,
-            normalisation=str(self.corpus.normalisation),
-            part_bytes=self.corpus.part_bytes,
-            analysis_version=ANALYSIS_VERSION,
-            versions=self.record.entry.versions,
-        )
-
     def _clean(self) -> None:
         """Carry retention out. The run has done its work: what goes wrong here is for the next run or `kizami gc`."""
         terms = Terms(dates=self.corpus.retention_dates, spared=frozenset({self.record.entry.date}))
@@ -551,62 +448,6 @@ class _Run:
         keys = [part.key for manifest in manifests for part in manifest.parts]
         with suppress(UnavailableError):
             self.store.delete(layout.staging_key(self.corpus.name, key) for key in keys)
-
-
-def business_date(request: RunRequest, corpus: CorpusConfig, today: date) -> date:
-    """The date asked for, else today. Raises ConfigurationError where the source is not that date's."""
-    day = request.date or today
-    if request.run is None and day != today and not corpus.dated and not request.as_of_now:
-        raise ConfigurationError(
-            f"the source of {corpus.name} has no {{date}} in it, so it is that of today, {today}, not of {day}: "
-            "give --as-of-now to publish it under that date all the same"
-        )
-    return day
-
-
-def digest_of_input(corpus: Corpus, config: CorpusConfig, fingerprint: str) -> str:
-    """The digest of all that decides a snapshot."""
-    decisive = {
-        "rows": corpus.input_digest,
-        "fingerprint": fingerprint,
-        "columns": v1.SCHEMA.names,
-        "id": config.id_column,
-        "fields": config.fields,
-        "part_bytes": config.part_bytes,
-    }
-    return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()
-
-
-def check_field(renewal: Renewal, corpus: CorpusConfig) -> None:
-    """Raise ConfigurationError for a field that the corpus does not have."""
-    if renewal.field is not None and renewal.field not in corpus.fields:
-        raise ConfigurationError(
-            f"corpus {corpus.name} has no field {renewal.field!r}; its fields are {', '.join(corpus.fields)}"
-        )
-
-
-def describe(read: Corpus) -> str:
-    """What was read, in a line."""
-    from_files = all(isinstance(part, SourceFile) for part in read.parts)
-    kind, number = ("files", len({part.url for part in read.parts})) if from_files else ("ranges", len(read.parts))
-    forgotten = f", {read.forgotten:,} of them forgotten" if read.forgotten else ""
-    return f"read {len(read.doc_ids):,} documents, {read.texts:,} texts{forgotten}; {kind}: {number:,}"
-
-
-def check_ids(renewal: Renewal, read: Corpus, corpus: CorpusConfig, suppression: Suppression) -> None:
-    """Raise DataError naming the ids that the source does not have; one that is to be forgotten is not named again."""
-    if forgotten := sum(map(suppression.holds, renewal.ids)):
-        raise DataError(
-            f"{forgotten:,} of the {len(renewal.ids):,} ids given for {corpus.name} are of documents that "
-            "`kizami forget` took down: nothing was analysed; take them out and run it again"
-        )
-    absent = [doc_id for doc_id in renewal.ids if doc_id not in read.named]
-    if absent:
-        more = f" and {len(absent) - _NAMED:,} more" if len(absent) > _NAMED else ""
-        raise DataError(
-            f"{corpus.source_name} has no document {', '.join(map(repr, absent[:_NAMED]))}{more}: nothing was "
-            "analysed; correct the ids and run it again"
-        )
 
 
 def _versions() -> Mapping[str, str]:

@@ -28,9 +28,10 @@ from kizami.suppression import read_suppression
 from kizami.texts import TEXTS
 from kizami_jobs.building import shuffle
 from kizami_jobs.cluster import cluster_error, connected
-from kizami_jobs.daily import RunRequest, business_date, describe, digest_of_input
+from kizami_jobs.intake import describe, digest_of_input
 from kizami_jobs.progress import Progress
 from kizami_jobs.reading import Corpus, read_corpus
+from kizami_jobs.request import RunRequest, business_date
 from kizami_jobs.waiting import open_corpus
 from kizami_schemas import v1
 

@@ -12,8 +12,9 @@ from kizami.config import Config
 from kizami.errors import ConfigurationError, InterruptedRunError, KizamiError
 from kizami.record import now
 from kizami.signals import Interruption
-from kizami_jobs.daily import RunRequest, RunResult, business_date, run_corpus
+from kizami_jobs.daily import RunResult, run_corpus
 from kizami_jobs.progress import Progress
+from kizami_jobs.request import RunRequest, business_date
 from kizami_jobs.waiting import await_source
 
 _GRAVEST: Final = (143, 130, 70, 78, 65, 69, 75)

@@ -24,8 +24,8 @@ from kizami.submission import Place, Submission, remove_submission, write_submis
 def submit(parsed: argparse.Namespace) -> Answer:
     """Submit a run, and wait for it unless told otherwise."""
     from kizami.analysis.user_dictionary import read_user_dictionary  # noqa: PLC0415
-    from kizami_jobs.daily import RunRequest, business_date, check_field  # noqa: PLC0415
     from kizami_jobs.jobs_api import JobsApi  # noqa: PLC0415
+    from kizami_jobs.request import RunRequest, business_date, check_field  # noqa: PLC0415
     from kizami_jobs.submit import Waiting, command  # noqa: PLC0415
 
     config = load_config(parsed.config)

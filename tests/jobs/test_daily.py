@@ -20,8 +20,9 @@ from kizami.config import load_config
 from kizami.errors import ConfigurationError, DataError, UnavailableError
 from kizami.ledger import State
 from kizami.stores import ObjectStore, open_store
-from kizami_jobs.daily import RunRequest, run_corpus
+from kizami_jobs.daily import run_corpus
 from kizami_jobs.progress import Progress
+from kizami_jobs.request import RunRequest
 from kizami_schemas import v1
 from support.job import configuration, kizami, run
 from support.kitchen import Recipe, expected_texts, jsonl, recipes, write_jsonl

@@ -15,8 +15,9 @@ import pytest
 import kizami as reader
 from kizami.config import load_config
 from kizami.sources import list_files, read_texts
-from kizami_jobs.daily import RunRequest, RunResult, run_corpus
+from kizami_jobs.daily import RunResult, run_corpus
 from kizami_jobs.progress import Progress
+from kizami_jobs.request import RunRequest
 from support import lines
 from support.job import kizami
 from support.postgres_server import PostgresServer

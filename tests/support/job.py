@@ -14,8 +14,9 @@ import pytest
 from kizami.config import Config, load_config
 from kizami.renewal import NOTHING, Renewal
 from kizami_jobs.cli import main
-from kizami_jobs.daily import RunRequest, RunResult, run_corpus
+from kizami_jobs.daily import RunResult, run_corpus
 from kizami_jobs.progress import Progress
+from kizami_jobs.request import RunRequest
 from support.kitchen import RECIPE_FIELDS
 
 
