@@ -20,8 +20,15 @@ _AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
 class KizamiProcess:
     """A command that runs. Leaving the context ends it and whatever of its processes is left, each by its own id."""
 
-    def __init__(self, arguments: Sequence[str | Path], folder: Path, environment: Mapping[str, str] | None = None):
-        self._command = [sys.executable, str(KIZAMI), *map(str, arguments)]
+    def __init__(
+        self,
+        arguments: Sequence[str | Path],
+        folder: Path,
+        environment: Mapping[str, str] | None = None,
+        prefix: Sequence[str] = (),
+    ):
+        """``prefix`` is a command that becomes the one given after it, in the same process."""
+        self._command = [*prefix, sys.executable, str(KIZAMI), *map(str, arguments)]
         self._environment = {**os.environ, **(environment or {})}
         self._out, self._err = folder / "stdout", folder / "stderr"
         self._tree: list[psutil.Process] = []
