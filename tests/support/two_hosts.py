@@ -46,18 +46,18 @@ class TwoHosts:
 
     def __init__(self, s3: S3Server) -> None:
         self.s3 = s3
-        self.network = Network((HEAD, WORKER))
+        self._stack = ExitStack()
+        # A short path: Ray's sockets lie in it, and a socket's path has 107 bytes at the most.
+        folder = tempfile.TemporaryDirectory(prefix="kz-", ignore_cleanup_errors=True, dir="/tmp")
+        self._folder = Path(self._stack.enter_context(folder))
+        # Ray notes in its folder which host it is on.
+        self.network = Network((HEAD, WORKER), self._folder)
         self.proxy = FaultyS3(s3.port, DOOR, lambda: self.network.within(SWITCH))
         self._token = secrets.token_hex(32)
         self._nodes: dict[str, subprocess.Popen[bytes]] = {}
-        self._stack = ExitStack()
-        self._folder = Path()
 
     def __enter__(self) -> TwoHosts:
-        with ExitStack() as stack:
-            # A short path: Ray's sockets lie in it, and a socket's path has 107 bytes at the most.
-            folder = tempfile.TemporaryDirectory(prefix="kz-", ignore_cleanup_errors=True, dir="/tmp")
-            self._folder = Path(stack.enter_context(folder))
+        with self._stack as stack:
             stack.callback(self._reap)
             stack.enter_context(self.network)
             stack.enter_context(self.proxy)
@@ -114,19 +114,21 @@ class TwoHosts:
         return self.workers(host, task)
 
     def fell(self, host: str) -> None:
-        """End everything that runs on a host."""
-        self.network.end_processes(host)
+        """End everything that runs on a host, as when its power fails."""
+        self.network.switch_off(host)
         self._reap_host(host)
 
     def restore(self) -> None:
-        """Bring the second host back, if it is gone or Ray has given it up, and let the door be one that works."""
+        """Let the door be one that works, and bring the second host back if it is gone or Ray has given it up."""
         self.proxy.clear()
         self.network.join(WORKER)
-        if self._hosts_alive() != 2:
-            self.fell(WORKER)
-            await_condition(lambda: self._hosts_alive() == 1, "Ray to notice that a host is gone", _START_SECONDS)
-            self._start(WORKER)
-            self.await_hosts(2)
+        if self.network.is_on(WORKER) and self._hosts_alive() == 2:
+            return
+        self.fell(WORKER)
+        self.await_hosts(1)
+        self.network.switch_on(WORKER)
+        self._start(WORKER)
+        self.await_hosts(2)
 
     def await_hosts(self, count: int) -> None:
         """Wait until Ray counts so many hosts."""
@@ -137,7 +139,7 @@ class TwoHosts:
         command: list[str | Path] = [_RAY, "start", "--block", f"--num-cpus={CPUS}", f"--node-ip-address={address}"]
         command += ["--object-store-memory=200000000", "--disable-usage-stats"]
         if host == HEAD:
-            command += ["--head", f"--port={_PORT}", f"--temp-dir={self._folder}", "--include-dashboard=true"]
+            command += ["--head", f"--port={_PORT}", f"--temp-dir={self.network.own}", "--include-dashboard=true"]
             command += [f"--dashboard-host={address}", f"--dashboard-port={_JOBS_PORT}"]
         else:
             command += [f"--address={self.ray_address}"]

@@ -1,0 +1,89 @@
+"""What came of a fault: the rows readers have now against those they should have, and what the ledger tells."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kizami.ledger import RunEntry, State
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerLine:
+    """One entry of the ledger, as far as it tells of the fault."""
+
+    state: str
+    stage: str
+    exit_code: int | None
+    error: str | None
+    failed_attempts: dict[str, int]
+    """Attempts at parts that failed, by what became of them."""
+    parts: int
+    parts_found: int
+    """Parts that an earlier run had finished."""
+    times: int = 1
+    """How many entries in a row say the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One row of the fault table."""
+
+    fault: str
+    codes: tuple[int, ...]
+    """Exit codes of the runs, in the order of their ends."""
+    published: str
+    """Business date of the snapshot that readers have at the end."""
+    rows: int
+    lost: int
+    """Rows that the source has and the snapshot has not."""
+    doubled: int
+    """Rows that are there more often than once."""
+    foreign: int
+    """Rows that the source has not."""
+    same_tokens: bool
+    """Whether the snapshot is that of an undisturbed run, in all columns."""
+    reads: int
+    disturbed: list[str]
+    """Readings that were no whole snapshot."""
+    store_away: int
+    """Readings that failed because the store itself was away."""
+    ledger: list[LedgerLine]
+
+    @property
+    def is_right(self) -> bool:
+        """Whether the snapshot is whole and right, and no reader noticed anything."""
+        return self.same_tokens and not (self.lost or self.doubled or self.foreign or self.disturbed)
+
+
+def comparison(expected: Counter[Any], found: Counter[Any]) -> tuple[int, int, int]:
+    """Rows lost, doubled, and foreign."""
+    surplus = found - expected
+    doubled = sum(count for row, count in surplus.items() if row in expected)
+    return (expected - found).total(), doubled, surplus.total() - doubled
+
+
+def told(entries: Sequence[RunEntry]) -> list[LedgerLine]:
+    """What the entries tell, the oldest first; runs refused for the lock are one line in a row."""
+    lines: list[LedgerLine] = []
+    for entry in entries:
+        line = LedgerLine(
+            state=str(entry.state),
+            stage=entry.stage,
+            exit_code=entry.exit_code,
+            error=entry.error.name if entry.error else None,
+            failed_attempts=dict(Counter(attempt.what for attempt in entry.failed_attempts)),
+            parts=entry.counts.parts,
+            parts_found=entry.counts.parts_reused,
+        )
+        if entry.state is State.REFUSED and lines and lines[-1].state == State.REFUSED:
+            last = lines.pop()
+            line = LedgerLine(**{**_fields(last), "times": last.times + 1})
+        lines.append(line)
+    return lines
+
+
+def _fields(line: LedgerLine) -> dict[str, Any]:
+    return {name: getattr(line, name) for name in LedgerLine.__slots__}
