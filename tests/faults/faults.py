@@ -41,7 +41,7 @@ def driver_killed(case: Case) -> None:
     with case.run(HEAD) as run:
         _await_one_part(case, rule)
         run.kill()
-        case.codes.append(run.wait())
+        case.ended(run)
     case.hosts.proxy.clear()
     case.run_until_free(WORKER)
 

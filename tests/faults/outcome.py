@@ -34,6 +34,8 @@ class Outcome:
     fault: str
     codes: tuple[int, ...]
     """Exit codes of the runs, in the order of their ends."""
+    said: tuple[str, ...]
+    """The last line of each on stderr."""
     published: str
     """Business date of the snapshot that readers have at the end."""
     rows: int

@@ -136,6 +136,8 @@ class Case:
     lock: Lock
     codes: list[int] = field(default_factory=list)
     """Exit codes of the runs, in the order of their ends."""
+    said: list[str] = field(default_factory=list)
+    """The last line of each of them."""
     readers: Readers = field(init=False)
     config: Path = field(init=False)
 
@@ -173,17 +175,17 @@ class Case:
 
     def ended(self, run: KizamiProcess, timeout: float = 90.0) -> int:
         """Wait for the end of a run; its exit code, which is noted."""
-        self.codes.append(run.wait(timeout))
-        return self.codes[-1]
+        code = run.wait(timeout)
+        self.codes.append(code)
+        self.said.append((run.stderr.splitlines() or [""])[-1])
+        return code
 
     def run_until_free(self, host: str, patience: int = 40) -> int:
         """Start runs, as a scheduler would, until one is not refused for the lock; its exit code."""
         for _ in range(patience):
             with self.run(host) as run:
-                code = run.wait()
-            if code != 75:
-                self.codes.append(code)
-                return code
+                if run.wait() != 75:
+                    return self.ended(run)
         raise TimeoutError(f"the lock was held through {patience} runs")
 
     def entries(self) -> list[RunEntry]:
@@ -203,6 +205,7 @@ class Case:
         return Outcome(
             fault=fault,
             codes=tuple(self.codes),
+            said=tuple(self.said),
             published=found.pointer.date,
             rows=rows.num_rows,
             lost=lost,
