@@ -14,6 +14,7 @@ import kizami_jobs.cluster  # noqa: F401  # first: it sets what Ray is to find i
 from support import corpora
 from support.faulty_s3 import FaultyS3, FaultyStore
 from support.next_version import search_path
+from support.ray_cluster import JobsCluster, RayCluster
 from support.s3_server import S3Server
 
 RAY_CPUS = 3
@@ -49,6 +50,16 @@ def faulty_s3(s3_server: S3Server, s3_url: str, monkeypatch: pytest.MonkeyPatch)
     with FaultyS3(s3_server.port) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
         yield FaultyStore(proxy, s3_url)
+
+
+@pytest.fixture(scope="session")
+def jobs_cluster(s3_server: S3Server) -> Iterator[JobsCluster]:
+    """A cluster with a Jobs API, guarded by a token, for the whole session; its jobs reach the S3 server through a
+    proxy that fails on demand."""
+    with FaultyS3(s3_server.port) as proxy:
+        environment = {**s3_server.environment, "AWS_ENDPOINT_URL": proxy.endpoint}
+        with RayCluster(environment) as cluster:
+            yield JobsCluster(cluster, proxy)
 
 
 @pytest.fixture(scope="session")

@@ -2,49 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import ray
-from ray.exceptions import (
-    NodeDiedError,
-    ObjectLostError,
-    OutOfMemoryError,
-    RayError,
-    RaySystemError,
-    RayTaskError,
-    WorkerCrashedError,
-)
+from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from kizami import layout
 from kizami.analysis.user_dictionary import UserDictionary
-from kizami.analysis.watchdog import AnalyserFaultError
 from kizami.config import CorpusConfig
-from kizami.errors import UnavailableError
+from kizami.deadline import duration
+from kizami.errors import DeadlineError, UnavailableError
 from kizami.input_digests import no_digests, to_hex
+from kizami.ledger import FailedAttempt
 from kizami.part_builder import BuiltPart, PartJob
 from kizami.parts import Bounds
 from kizami.predecessor import PlannedPart
 from kizami.renewal import NOTHING, Renewal
 from kizami.stores import ObjectStore
 from kizami_jobs.progress import Progress
-from kizami_jobs.tasks import ProgressBoard, SharedStore, WorkerReport, derive_versions, make_part, split_blocks
+from kizami_jobs.retries import OnLoss, retry, trying_again
+from kizami_jobs.tasks import (
+    ProgressBoard,
+    SharedStore,
+    Standing,
+    WorkerReport,
+    derive_versions,
+    make_part,
+    split_blocks,
+)
 
 _POLL_SECONDS: Final = 0.5
 _BLOCKS_AT_ONCE: Final = 8
 """Blocks cut by one task: 64 MiB of text at the most, and an eighth of the objects that one task a block would make."""
-_ATTEMPTS: Final = 4
-"""At one part. A text that ends its worker takes two of them; the rest is for workers that die of something else."""
-_LOSSES: Final[Mapping[type[Exception], str]] = {
-    WorkerCrashedError: "its worker died",
-    OutOfMemoryError: "its worker was ended for lack of memory on its host",
-    NodeDiedError: "its host died",
-    ObjectLostError: "its data were lost with a host",
-    RaySystemError: "no worker could be started or reached",
-}
-"""What Ray says of an attempt that did not fail by its own doing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +50,8 @@ class _Attempt:
     """References to the pieces of the part, held for the next attempt."""
     failed: tuple[str, ...] = ()
     """What became of the attempts before it."""
+    wait_seconds: float = 0.0
+    """How long it is put off."""
 
 
 def part_jobs(
@@ -97,16 +93,16 @@ def build_parts(
     versions: tuple[str, ...] = (),
     progress: Progress,
     check: Callable[[], None],
-    on_loss: Callable[[int, str], None] = lambda _part, _what: None,
+    on_loss: OnLoss = lambda _failed: None,
 ) -> tuple[list[WorkerReport], list[str]]:
     """Build the parts of the jobs; their reports, in the order of the jobs, and the input digests of all parts.
 
     ``versions`` are the names of those of the schema to derive from each part. ``blocks`` are references to Blocks and
     are used up, so that Ray can free each as soon as it is cut. ``check`` is called now and then and may raise to end
-    it; whatever ends it, no task goes on. ``on_loss`` is told of each attempt that did not finish its part: the part's
-    number, and what became of the attempt.
+    it; whatever ends it, no task goes on. ``on_loss`` is told of each attempt that did not finish its part. Raises
+    DeadlineError where a part takes longer than the corpus allows.
     """
-    board: Any = ProgressBoard.remote()  # type: ignore[attr-defined]  # Ray adds it to the class
+    board = _board()
 
     words = None if user is None else ray.put(user)  # once, however many parts there are
 
@@ -119,22 +115,30 @@ def build_parts(
     del slices
     pending = {submit(attempt): attempt for attempt in attempts}
     del attempts
+    put_off: list[tuple[float, _Attempt]] = []
     built: list[WorkerReport] = []
     try:
-        while pending:
-            done, _ = ray.wait(list(pending), num_returns=len(pending), timeout=_POLL_SECONDS)
+        while pending or put_off:
+            done = _wait(list(pending))
             for task in done:
                 attempt = pending.pop(task)
+                board.end.remote(attempt.job.number)
                 outcome = _outcome(task, attempt)
                 if isinstance(outcome, WorkerReport):
                     built.append(outcome)
                 else:
-                    number, failed = attempt.job.number, outcome.failed
-                    on_loss(number, failed[-1])
-                    progress.say(f"part {number}: attempt {len(failed)} of {_ATTEMPTS}: {failed[-1]}; trying it again")
-                    pending[submit(outcome)] = outcome
+                    failed = FailedAttempt(attempt.job.number, outcome.failed[-1], outcome.wait_seconds)
+                    on_loss(failed)
+                    progress.say(f"part {failed.part}: {trying_again(failed, len(outcome.failed))}")
+                    put_off.append((time.monotonic() + outcome.wait_seconds, outcome))
+            now = time.monotonic()
+            pending |= {submit(attempt): attempt for due, attempt in put_off if due <= now}
+            put_off = [each for each in put_off if each[0] > now]
             check()
-            progress.texts(ray.get(board.total.remote()))
+            standing: Standing = ray.get(board.standing.remote())
+            if _is_overdue(standing, corpus, pending.values()):
+                raise _overdue(standing, corpus)
+            progress.texts(standing.texts)
     finally:
         for task in pending:
             ray.cancel(task, force=True)
@@ -169,23 +173,48 @@ def derive_parts(
     return made
 
 
+def _board() -> Any:
+    # On the driver's own host: another one may be lost, which would otherwise end the run for a display.
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return ProgressBoard.options(scheduling_strategy=here).remote()  # type: ignore[attr-defined]  # Ray adds it
+
+
+def _wait(tasks: list[Any]) -> list[Any]:
+    """Those that are finished, after a moment."""
+    if not tasks:
+        time.sleep(_POLL_SECONDS)
+        return []
+    done, _ = ray.wait(tasks, num_returns=len(tasks), timeout=_POLL_SECONDS)
+    return done
+
+
+def _is_overdue(standing: Standing, corpus: CorpusConfig, pending: Iterable[_Attempt]) -> bool:
+    limit = corpus.part_time_limit_seconds
+    if limit is None or standing.seconds <= limit:
+        return False
+    # The board may have heard of the beginning of a part after its end.
+    return any(attempt.job.number == standing.slowest for attempt in pending)
+
+
+def _overdue(standing: Standing, corpus: CorpusConfig) -> DeadlineError:
+    return DeadlineError(
+        f"part {standing.slowest} took longer than the part_time_limit of {corpus.name}, "
+        f"{duration(corpus.part_time_limit_seconds or 0)}: nothing was published; what is finished is taken over when "
+        "the run is started again; see to the host, lower part_bytes, or raise the limit"
+    )
+
+
 def _outcome(task: Any, attempt: _Attempt) -> WorkerReport | _Attempt:
     """The report of a finished task, or the attempt to make after it. Raises what another attempt would not change."""
     try:
         report: WorkerReport = ray.get(task)
     except RayError as error:
-        loss = _loss(error)
-        if loss is None or len(attempt.failed) + 1 == _ATTEMPTS:
+        again = retry(error, len(attempt.failed) + 1)
+        if again is None:
             raise
-        return replace(attempt, failed=(*attempt.failed, loss))
+        loss, wait_seconds = again
+        return replace(attempt, failed=(*attempt.failed, loss), wait_seconds=wait_seconds)
     return report
-
-
-def _loss(error: Exception) -> str | None:
-    """How an attempt was lost, None where the task itself raised an error."""
-    if isinstance(error, RayTaskError):
-        return str(error.cause) if isinstance(error.cause, AnalyserFaultError) else None
-    return next((words for kind, words in _LOSSES.items() if isinstance(error, kind)), None)
 
 
 def shuffle(blocks: list[Any], bounds: Bounds, wanted: tuple[int, ...]) -> tuple[list[list[Any]], list[Any]]:

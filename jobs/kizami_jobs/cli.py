@@ -6,20 +6,25 @@ import argparse
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
 from kizami.candidates import next_steps
 from kizami.cli import READING_VERBS, Answer, Verb, add_corpus, business_date
 from kizami.cli import main as run_verb
-from kizami.config import load_config
-from kizami.errors import ConfigurationError
+from kizami.config import Config, load_config
+from kizami.errors import ConfigurationError, KizamiError
+from kizami.log import JsonLog
 from kizami.plan import render_plan
 from kizami.renewal import EVERYTHING, NOTHING, read_ids, renewal_of
 from kizami.signals import Interruption
+from kizami.stores import open_store
+from kizami.submission import Place, ended, read_submission, remove_submission
 from kizami.upkeep import UPKEEP_VERBS
+from kizami_jobs import submit_verb
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,6 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(parsed: argparse.Namespace) -> Answer:
+    if parsed.submission is not None:
+        return _submitted(parsed)
     return _job(
         parsed,
         renewal=EVERYTHING if parsed.full else NOTHING,
@@ -48,15 +55,55 @@ def _job(parsed: argparse.Namespace, **asked: Any) -> Answer:
     config.corpus(parsed.corpus)
     with _jobs_extra():
         # Imported here: reading needs no Ray, and importing it takes a second.
-        from kizami_jobs.daily import RunRequest, RunResult, run_corpus  # noqa: PLC0415
-        from kizami_jobs.progress import Progress  # noqa: PLC0415
-    request = RunRequest(parsed.corpus, parsed.date, as_of_now=parsed.as_of_now, **asked)
+        from kizami_jobs.daily import RunRequest  # noqa: PLC0415
+    return _perform(parsed, config, RunRequest(parsed.corpus, parsed.date, as_of_now=parsed.as_of_now, **asked))
+
+
+def _submitted(parsed: argparse.Namespace) -> Answer:
+    """The run that `kizami submit` asked for; one that has ended is not made again, and ends as it did."""
+    with _jobs_extra():
+        from kizami_jobs.daily import RunRequest  # noqa: PLC0415
+    if parsed.date or parsed.as_of_now or parsed.full or parsed.candidate or parsed.allow_empty:
+        raise ConfigurationError("--submission has everything in it: give it alone")
+    place = Place.parse(parsed.submission)
+    if place.corpus != parsed.corpus:
+        raise ConfigurationError(f"{place} is of corpus {place.corpus}, not {parsed.corpus}")
+    store = open_store(place.store)
+    if (entry := ended(store, place)) is not None:
+        return Answer(
+            f"run {entry.run} has ended already ({entry.state}); it is not made again",
+            {"run": asdict(entry), "snapshot": None},
+            entry.exit_code or 0,
+        )
+    submission, user = read_submission(store, place)
+    request = RunRequest(
+        submission.corpus,
+        date.fromisoformat(submission.date),
+        as_of_now=submission.as_of_now,
+        allow_empty=submission.allow_empty,
+        verb=submission.verb,
+        renewal=submission.renewal,
+        candidate=submission.candidate,
+        run=submission.run,
+        user=user,
+    )
+    try:
+        return _perform(parsed, submission.config(), request)
+    finally:
+        with suppress(KizamiError):
+            if ended(store, place) is not None:  # else it can still be made: the store was away, say
+                remove_submission(store, place)
+
+
+def _perform(parsed: argparse.Namespace, config: Config, request: Any) -> Answer:
+    from kizami_jobs.daily import RunResult, run_corpus  # noqa: PLC0415
+
     interruption = Interruption()
     with interruption.watching():
         result: RunResult = run_corpus(
             config,
             request,
-            Progress(sys.stderr),
+            _progress(parsed),
             address=os.environ.get("RAY_ADDRESS"),
             interruption=interruption,
         )
@@ -69,15 +116,22 @@ def _plan(parsed: argparse.Namespace) -> Answer:
     with _jobs_extra():
         from kizami_jobs.daily import RunRequest  # noqa: PLC0415
         from kizami_jobs.planning import plan_corpus  # noqa: PLC0415
-        from kizami_jobs.progress import Progress  # noqa: PLC0415
     renewal = EVERYTHING if parsed.full else NOTHING
     request = RunRequest(parsed.corpus, parsed.date, as_of_now=parsed.as_of_now, renewal=renewal)
     interruption = Interruption()
     with interruption.watching():
         plan = plan_corpus(
-            config, request, Progress(sys.stderr), address=os.environ.get("RAY_ADDRESS"), interruption=interruption
+            config, request, _progress(parsed), address=os.environ.get("RAY_ADDRESS"), interruption=interruption
         )
     return Answer(render_plan(plan), asdict(plan))
+
+
+def _progress(parsed: argparse.Namespace) -> Any:
+    """What stderr is told of a run."""
+    from kizami_jobs.json_progress import JsonProgress  # noqa: PLC0415
+    from kizami_jobs.progress import Progress  # noqa: PLC0415
+
+    return JsonProgress(JsonLog()) if parsed.log == "json" else Progress(sys.stderr)
 
 
 @contextmanager
@@ -129,6 +183,19 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
         "--candidate", action="store_true", help="stop before the commit: look at the snapshot first, publish it later"
     )
     parser.add_argument("--allow-empty", action="store_true", help="publish a corpus without texts")
+    parser.add_argument(
+        "--submission", metavar="URL", help="make the run that `kizami submit` left there; all else is in it"
+    )
+
+
+def _submit(parsed: argparse.Namespace) -> Answer:
+    with _jobs_extra():
+        return submit_verb.submit(parsed)
+
+
+def _add_submit_arguments(parser: argparse.ArgumentParser) -> None:
+    _add_date_arguments(parser)
+    submit_verb.add_arguments(parser)
 
 
 def _add_reprocess_arguments(parser: argparse.ArgumentParser) -> None:
@@ -144,6 +211,7 @@ VERBS: Final = (
     Verb("run", "analyse a corpus on Ray and publish its snapshot: the daily job", _add_run_arguments, _run),
     Verb("plan", "tell what a run would do, and write nothing", _add_plan_arguments, _plan),
     Verb("reprocess", "analyse texts again though they did not change", _add_reprocess_arguments, _reprocess),
+    Verb("submit", "make a run, or reprocess, as a job on a Ray cluster", _add_submit_arguments, _submit),
     *READING_VERBS,
     *UPKEEP_VERBS,
 )

@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
-from typing import Final
+from typing import Final, TextIO
 
 import ray
 import ray.exceptions
@@ -27,18 +27,19 @@ _ANSWER_SECONDS: Final = 10.0
 
 
 @contextmanager
-def connected(address: str | None) -> Iterator[None]:
+def connected(address: str | None, news: TextIO | None = None) -> Iterator[None]:
     """Be connected to the cluster at ``address`` (Ray's own forms), or to a new local one that ends with this context.
 
-    A connection that exists already is used and left open. Raises UnavailableError where no cluster answers.
+    A connection that exists already is used and left open. ``news`` is where Ray prints, by default stderr. Raises
+    UnavailableError where no cluster answers.
     """
     if ray.is_initialized():
         yield
         return
     if address:
-        _await_answer(address)
+        await_answer(address)
     # Whatever its log_to_driver, Ray prints the news of a dead worker to sys.stdout, which is for the answer.
-    with redirect_stdout(sys.stderr), _session(address):
+    with redirect_stdout(news or sys.stderr), _session(address):
         yield
 
 
@@ -56,7 +57,7 @@ def _session(address: str | None) -> Iterator[None]:
         )
     except (ConnectionError, TimeoutError, ValueError, RuntimeError, OSError) as error:
         where = f"the Ray cluster at RAY_ADDRESS={address}" if address else "a local Ray"
-        raise UnavailableError(f"{where} did not start or answer: {_first_line(error)}") from error
+        raise UnavailableError(f"{where} did not start or answer: {first_line(error)}") from error
     if threading.current_thread() is threading.main_thread():
         # Ray puts its own in their place, which exit without a word in the ledger.
         for number, handler in handlers.items():
@@ -67,7 +68,7 @@ def _session(address: str | None) -> Iterator[None]:
         ray.shutdown()
 
 
-def _await_answer(address: str) -> None:
+def await_answer(address: str, named: str = "RAY_ADDRESS=") -> None:
     """Raise UnavailableError unless somebody listens at the address: Ray itself goes on asking for minutes."""
     host, _, port = address.rpartition("://")[2].partition("/")[0].rpartition(":")
     if not port.isdigit():
@@ -76,7 +77,7 @@ def _await_answer(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), _ANSWER_SECONDS).close()
     except (OSError, OverflowError) as error:
         raise UnavailableError(
-            f"no Ray cluster answers at RAY_ADDRESS={address} ({error}): start it, correct the address, "
+            f"no Ray cluster answers at {named}{address} ({error}): start it, correct the address, "
             "or unset RAY_ADDRESS to run on a local Ray"
         ) from error
 
@@ -86,9 +87,10 @@ def cluster_error(error: ray.exceptions.RayError) -> KizamiError | BaseException
     if isinstance(error, ray.exceptions.RayTaskError):
         return error.cause if isinstance(error.cause, Exception) else error
     return UnavailableError(
-        f"Ray lost a worker and gave up ({type(error).__name__}: {_first_line(error)}); start the run again to go on"
+        f"Ray lost a worker and gave up ({type(error).__name__}: {first_line(error)}); start the run again to go on"
     )
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message that has something in it, else its name."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
+import secrets
+import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from importlib.metadata import version
-from typing import Final
+from typing import Any, Final
 
 import ray.exceptions
 
@@ -21,11 +24,21 @@ from kizami.assembly import assemble, count, figures
 from kizami.candidates import require_open, verdicts
 from kizami.cleaning import clean
 from kizami.config import Config, CorpusConfig
+from kizami.deadline import Deadline
 from kizami.derivation import versions_of
-from kizami.errors import ConfigurationError, DataError, UnavailableError
+from kizami.errors import (
+    ConfigurationError,
+    DataError,
+    DeadlineError,
+    InterruptedRunError,
+    KizamiError,
+    UnavailableError,
+)
 from kizami.gates import closed, render_gates
+from kizami.last_resort import LastResort
 from kizami.lease import Lease
 from kizami.ledger import FailedAttempt, RunEntry, State
+from kizami.log import without_credentials
 from kizami.manifest import Manifest, Provenance, pointer_to
 from kizami.part_builder import BuiltPart, copied_part
 from kizami.parts import WHOLE
@@ -45,6 +58,7 @@ from kizami_jobs.building import build_parts, derive_parts, part_jobs, probed
 from kizami_jobs.cluster import cluster_error, connected
 from kizami_jobs.progress import Progress
 from kizami_jobs.reading import Corpus, read_corpus
+from kizami_jobs.reruns import collect
 from kizami_jobs.tasks import WorkerReport
 from kizami_schemas import v1
 from kizami_schemas.versions import V1, SchemaVersion
@@ -68,6 +82,10 @@ class RunRequest:
     """What is analysed again though it did not change."""
     candidate: bool = False
     """Whether to stop before the commit: the snapshot is complete in the store, and no reader sees it."""
+    run: str | None = None
+    """The run's id where it was submitted; its date was fixed then, and is that of the source. None: a new one."""
+    user: UserDictionary | None = None
+    """The corpus's own words where they came with a submission; None: they are read as configured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +120,7 @@ def run_corpus(
     day = business_date(request, corpus, started.astimezone(config.timezone).date()).isoformat()
     store = open_store(config.store)
     entry = RunEntry(
-        run=new_id(started),
+        run=request.run or new_id(started),
         verb=request.verb,
         outcome=str(request.renewal) if request.verb == "reprocess" else None,
         corpus=corpus.name,
@@ -112,13 +130,33 @@ def run_corpus(
         started_at=timestamp(started),
         versions=_versions(),
         schemas=corpus.schemas,
+        process=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}",
     )
-    with undertaking(store, config.lock, entry, say=progress.say, sleep=interruption.sleep) as held:
-        corpus = replace(corpus, source=corpus.source.replace("{date}", day))
+    corpus = replace(corpus, source=corpus.source.replace("{date}", day))
+    progress.begin(entry, parameters(config, corpus, request, address))
+    with undertaking(
+        store, config.lock, entry, say=progress.say, sleep=interruption.sleep, on_end=progress.finish
+    ) as held:
         versions = versions_of(corpus.schemas)
         run = _Run(store, held.lease, held.record, progress, interruption, request, corpus, versions)
-        pointer = run.perform(address)
+        run.deadline = Deadline(corpus.time_limit_seconds, corpus.expected_seconds, on_late=run.tell_late)
+        with LastResort(held, run.stop, announce=progress.finish):
+            pointer = run.perform(address)
     return RunResult(held.record.entry, pointer, config.store)
+
+
+def parameters(config: Config, corpus: CorpusConfig, request: RunRequest, address: str | None) -> dict[str, Any]:
+    """What a run is made with, for its log, without a secret."""
+    made_with = asdict(replace(corpus, source=without_credentials(corpus.source)))
+    return {
+        "store": config.store,
+        "ray": address or "local",
+        "as_of_now": request.as_of_now,
+        "allow_empty": request.allow_empty,
+        "candidate": request.candidate,
+        "again": None if request.renewal.asks_nothing else str(request.renewal),
+        **{name: value for name, value in made_with.items() if name not in {"name", "gates"}},
+    }
 
 
 @dataclass
@@ -139,6 +177,22 @@ class _Run:
     """The corpus's own words, read when the run starts."""
     suppressed: int = 0
     """Length of the suppression list, read under the lock."""
+    deadline: Deadline = field(default_factory=Deadline)
+
+    def tell_late(self, line: str) -> None:
+        """The run takes longer than expected."""
+        self.progress.warn(line)
+        self.record.note(late_since=timestamp(now()))
+        self._write()
+
+    def stop(self) -> KizamiError | None:
+        """Why the run should stop, if it should."""
+        return self.interruption.error or self.deadline.error
+
+    def _write(self) -> None:
+        """Write the entry at once, for whoever looks from outside; if the store is away, with the next stage."""
+        with suppress(UnavailableError):
+            self.record.ledger.write(self.record.entry)
 
     def perform(self, address: str | None) -> Pointer:
         """Make and publish the snapshot; the pointer to it, or to the one that was made of the same input."""
@@ -147,7 +201,7 @@ class _Run:
         files = list_files(self.corpus.source)
         self._take_dictionary()
         with self.record.stage("ray"):
-            session = connected(address)
+            session = connected(address, self.progress.others)
             session.__enter__()
         try:
             return self._perform(files)
@@ -164,7 +218,16 @@ class _Run:
             ids = self.request.renewal.ids
             suppression = read_suppression(self.store, self.corpus.name)
             self.suppressed = len(suppression)
-            corpus = read_corpus(files, self.corpus, self._may_go_on, bounds=bounds, ids=ids, suppression=suppression)
+            corpus = read_corpus(
+                files,
+                self.corpus,
+                self._may_go_on,
+                bounds=bounds,
+                ids=ids,
+                suppression=suppression,
+                on_loss=self._note_loss,
+            )
+            self._note_reruns()
             documents = len(corpus.doc_ids)
             self.record.count(documents=documents, texts=corpus.texts, forgotten=corpus.forgotten)
         self.progress.say(describe(corpus, len(files)))
@@ -203,7 +266,7 @@ class _Run:
         dictionary = bundled_dictionary()
         if self.corpus.user_dictionary is not None:
             with self.record.stage("dictionary"):
-                self.user = read_user_dictionary(self.corpus.user_dictionary)
+                self.user = self.request.user or read_user_dictionary(self.corpus.user_dictionary)
                 self.progress.say(inspect(self.user, dictionary.folder, self.corpus.normalisation))
             dictionary = dictionary.with_words(self.user)
         self.record.note(
@@ -222,9 +285,10 @@ class _Run:
         return pointer_to(manifest, "")
 
     def _may_go_on(self) -> None:
-        """Raise LockLostError or InterruptedRunError where the run must not go on."""
+        """Raise LockLostError, InterruptedRunError or DeadlineError where the run must not go on."""
         self.lease.check()
         self.interruption.check()
+        self.deadline.check()
 
     def _predecessor(self) -> Predecessor | None:
         pointer = self.lease.predecessor
@@ -275,6 +339,7 @@ class _Run:
             digests |= {job.number: sums[job.number] for job in jobs}
             parts += [report.part for report in built]
         parts = sorted(self._derived(parts), key=lambda part: part.number)
+        self._note_reruns()
         self._count(parts, built)
         return parts, [digests[part.number] for part in parts]
 
@@ -313,8 +378,17 @@ class _Run:
                 worker_seconds=round(sum(report.seconds for report in built), 3),
             )
 
-    def _note_loss(self, part: int, what: str) -> None:
-        self.record.note(failed_attempts=(*self.record.entry.failed_attempts, FailedAttempt(part, what)))
+    def _note_loss(self, failed: FailedAttempt) -> None:
+        if failed.part is None:
+            self.progress.warn(f"{failed.what}; trying it again after {failed.wait_seconds:g} s")
+        self.record.note(failed_attempts=(*self.record.entry.failed_attempts, failed))
+        self._write()
+
+    def _note_reruns(self) -> None:
+        """Note what Ray did again by itself."""
+        reruns = tuple(FailedAttempt(None, what) for what in collect())
+        if reruns:
+            self.record.note(failed_attempts=(*self.record.entry.failed_attempts, *reruns))
 
     def _quarantine(self, parts: Sequence[BuiltPart]) -> str | None:
         """Write what was held back; return its key."""
@@ -357,7 +431,7 @@ class _Run:
         entry = self.record.entry
         moment = now()
         snapshot = new_id(moment)
-        entries = assemble(self.store, self.corpus.name, snapshot, parts, digests)
+        entries = assemble(self.store, self.corpus.name, snapshot, parts, digests, check=self._may_go_on)
         manifest = Manifest(
             schema=V1.name,
             corpus=self.corpus.name,
@@ -378,7 +452,9 @@ class _Run:
         manifests = [manifest]
         for other in self.versions:
             own = [part.in_schema(other.major) for part in parts]
-            entries = assemble(self.store, self.corpus.name, snapshot, own, digests, schema=other.major)
+            entries = assemble(
+                self.store, self.corpus.name, snapshot, own, digests, schema=other.major, check=self._may_go_on
+            )
             manifests.append(replace(manifest, schema=other.name, parts=entries))
         for each in reversed(manifests):
             self.store.put(layout.manifest_key(self.corpus.name, snapshot, each.major), json_form.encode(each))
@@ -402,7 +478,9 @@ class _Run:
         """Carry retention out. The run has done its work: what goes wrong here is for the next run or `kizami gc`."""
         terms = Terms(dates=self.corpus.retention_dates, spared=frozenset({self.record.entry.date}))
         try:
-            done = clean(self.store, self.lease, self.corpus.name, terms)
+            done = clean(self.store, self.lease, self.corpus.name, terms, self._may_go_on)
+        except (InterruptedRunError, DeadlineError):
+            self.progress.say("retention was put off to the next run, because this one was to stop")
         except Exception as error:  # whatever it is, the snapshot is published
             self.progress.say(f"retention was not carried out, the next run tries again: {error}")
         else:
@@ -419,7 +497,7 @@ class _Run:
 def business_date(request: RunRequest, corpus: CorpusConfig, today: date) -> date:
     """The date asked for, else today. Raises ConfigurationError where the source is not that date's."""
     day = request.date or today
-    if day != today and "{date}" not in corpus.source and not request.as_of_now:
+    if request.run is None and day != today and "{date}" not in corpus.source and not request.as_of_now:
         raise ConfigurationError(
             f"the source of {corpus.name} has no {{date}} in it, so it is that of today, {today}, not of {day}: "
             "give --as-of-now to publish it under that date all the same"

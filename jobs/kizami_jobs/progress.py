@@ -9,6 +9,8 @@ from typing import Any, Final, TextIO
 
 from tqdm import tqdm
 
+from kizami.ledger import RunEntry
+
 LINE_EVERY_SECONDS: Final = 15.0
 
 
@@ -26,6 +28,21 @@ class Progress:
         """One line of news."""
         if not self._quiet:
             tqdm.write(line, file=self._stream)
+
+    def warn(self, line: str) -> None:
+        """One line that somebody should see."""
+        self.say(line)
+
+    def begin(self, entry: RunEntry, parameters: dict[str, Any]) -> None:
+        """A run begins; what it does is said in lines."""
+
+    def finish(self, entry: RunEntry) -> None:
+        """It has ended, in whatever way; what came of it is the command's answer."""
+
+    @property
+    def others(self) -> TextIO:
+        """Where Ray may print what it has to say."""
+        return sys.stderr
 
     def start_texts(self, total: int) -> None:
         """Begin to count ``total`` texts."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -10,12 +12,15 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import ray
+from ray.exceptions import RayError
 
 from kizami.config import CorpusConfig
 from kizami.input_digests import no_digests, to_hex
+from kizami.ledger import FailedAttempt
 from kizami.parts import WHOLE, Bounds, cut_bounds, follow_bounds
 from kizami.sources import SourceFile, absent_columns
 from kizami.suppression import NOBODY, Suppression
+from kizami_jobs.retries import OnLoss, retry
 from kizami_jobs.tasks import BlockIndex, read_file
 
 _WAIT_SECONDS: Final = 0.5
@@ -49,6 +54,17 @@ class Corpus:
         self._digests += index.digests
         self.columns |= index.columns
         self.named |= index.named
+        self._documents = None
+
+    def absorb(self, other: Corpus) -> None:
+        """Take in all that another one has, which was made with the same bounds and is not used again."""
+        self._blocks += other._blocks
+        self._indexes += other._indexes
+        self.texts += other.texts
+        self.forgotten += other.forgotten
+        self._digests += other._digests
+        self.columns |= other.columns
+        self.named |= other.named
         self._documents = None
 
     @property
@@ -88,6 +104,16 @@ class Corpus:
         return self._documents
 
 
+@dataclass
+class _Reading:
+    """A file that is being read; what comes of it counts when it is read to its end."""
+
+    number: int
+    file: SourceFile
+    found: Corpus
+    attempts: int = 1
+
+
 def read_corpus(
     files: Sequence[SourceFile],
     config: CorpusConfig,
@@ -96,8 +122,11 @@ def read_corpus(
     bounds: Bounds = WHOLE,
     ids: tuple[str, ...] = (),
     suppression: Suppression = NOBODY,
+    on_loss: OnLoss = lambda _failed: None,
 ) -> Corpus:
     """Read all files on the workers. ``check`` is called now and then and may raise to end it.
+
+    A file whose worker is lost or whose store does not answer is read again, after a while; ``on_loss`` is told.
 
     Digests are by the parts of ``bounds``; ``ids`` are looked for in passing. Documents on the
     suppression list are left out, of the digests too: a source that still has one is to a run like one that has not.
@@ -106,22 +135,41 @@ def read_corpus(
     """
     corpus = Corpus(bounds)
     given = ray.put((bounds, ids, suppression))
-    waiting = list(enumerate(files))[::-1]
-    streams: list[Any] = []
-    while waiting or streams:
+    waiting = [_Reading(number, file, Corpus(bounds)) for number, file in enumerate(files)][::-1]
+    streams: dict[Any, _Reading] = {}
+    put_off: list[tuple[float, _Reading]] = []
+    while waiting or streams or put_off:
+        now = time.monotonic()
+        waiting += [reading for due, reading in put_off if due <= now]
+        put_off = [each for each in put_off if each[0] > now]
         while waiting and len(streams) < _FILES_AT_ONCE:
-            number, file = waiting.pop()
-            streams.append(read_file.remote(file, number, config, given))
-        ready, _ = ray.wait(streams, timeout=_WAIT_SECONDS, fetch_local=False)
+            reading = waiting.pop()
+            streams[read_file.remote(reading.file, reading.number, config, given)] = reading
+        if not streams:
+            time.sleep(_WAIT_SECONDS)
+        ready, _ = ray.wait(list(streams), timeout=_WAIT_SECONDS, fetch_local=False) if streams else ([], [])
         check()
         stream: Any  # Ray types a stream of objects as one object
         for stream in ready:
-            reference = next(stream, None)
-            if reference is None:
-                streams.remove(stream)
-                continue
-            index: Any = ray.get(reference)  # raises what the task raised
-            corpus.add(next(stream), index)
+            reading = streams[stream]
+            try:
+                reference = next(stream, None)
+                if reference is None:
+                    del streams[stream]
+                    corpus.absorb(reading.found)
+                    continue
+                index: Any = ray.get(reference)  # raises what the task raised
+                reading.found.add(next(stream), index)
+            except RayError as error:
+                again = retry(error, reading.attempts)
+                if again is None:
+                    raise
+                del streams[stream]
+                failed = FailedAttempt(None, f"source file {reading.number}: {again[0]}", again[1])
+                on_loss(failed)
+                # From the beginning: nothing of this attempt counts.
+                anew = _Reading(reading.number, reading.file, Corpus(bounds), reading.attempts + 1)
+                put_off.append((now + failed.wait_seconds, anew))
     if corpus.columns or len(corpus.doc_ids):
         absent_columns(
             frozenset(corpus.columns), source=config.source, id_column=config.id_column, fields=config.fields

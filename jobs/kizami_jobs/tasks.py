@@ -25,7 +25,7 @@ from kizami.analysis.guard import GuardedAnalyser
 from kizami.analysis.user_dictionary import UserDictionary
 from kizami.analysis.watchdog import WatchedAnalyser
 from kizami.config import MAX_DOCUMENT_BYTES, CorpusConfig
-from kizami.errors import ConfigurationError, UnavailableError
+from kizami.errors import ConfigurationError, LastingError
 from kizami.input_digests import Limbs, add_up, no_digests
 from kizami.part_builder import BuiltPart, PartJob, build_part, derive_copied
 from kizami.parts import Bounds, part_numbers, split
@@ -33,6 +33,7 @@ from kizami.sources import Block, SourceFile, read_texts
 from kizami.stores import ObjectMissingError, ObjectStore, open_store
 from kizami.suppression import Suppression
 from kizami_jobs.memory import private_bytes, release_memory
+from kizami_jobs.reruns import announce
 from kizami_schemas.versions import SchemaVersion, find_version
 
 
@@ -91,6 +92,7 @@ def read_file(
     ``given`` are the bounds of the predecessor, ids to look for, and the documents to leave out. The index comes
     first because the driver fetches it: an error of this task arrives in the place of the next object.
     """
+    announce(f"Ray read {file.url} again: its worker or host was lost, or what it had read")
     bounds, ids, suppression = given
     blocks = read_texts(
         file,
@@ -123,6 +125,7 @@ def _named(doc_ids: pa.Array, ids: tuple[str, ...]) -> frozenset[str]:
 @ray.remote(num_cpus=1, max_retries=3)
 def split_blocks(bounds: Bounds, wanted: tuple[int, ...], *blocks: Block) -> Any:
     """Cut blocks into parts: the Limbs of all parts, then one table a part wanted. As many return values."""
+    announce("Ray cut blocks of texts into parts again: a worker or host was lost, or what it had cut")
     release_memory()
     digests = no_digests(len(bounds))
     for block in blocks:
@@ -130,20 +133,46 @@ def split_blocks(bounds: Bounds, wanted: tuple[int, ...], *blocks: Block) -> Any
     return [digests, *split(pa.concat_tables([block.texts for block in blocks]), bounds, wanted)]
 
 
-@ray.remote(num_cpus=0)
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far the parts are."""
+
+    texts: int
+    """Texts done in all parts."""
+    slowest: int | None
+    """The part that has been worked at for longest, of those that are not finished; None where there is none."""
+    seconds: float
+    """For how long it has been."""
+
+
+# Restarted if its process is ended, for lack of memory, say: it has nothing that is not said again.
+@ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)
 class ProgressBoard:
-    """How many texts of each part are done. A part that is tried again starts from its beginning."""
+    """How many texts of each part are done, and since when each is worked at. A part that is tried again starts from
+    its beginning."""
 
     def __init__(self) -> None:
         self._done: dict[int, int] = {}
+        self._begun: dict[int, float] = {}
+
+    def begin(self, part: int) -> None:
+        """Note that work at ``part`` begins."""
+        self._done[part] = 0
+        self._begun[part] = time.monotonic()
 
     def report(self, part: int, texts: int) -> None:
         """Note that ``texts`` texts of ``part`` are done."""
         self._done[part] = texts
 
-    def total(self) -> int:
-        """Texts done in all parts."""
-        return sum(self._done.values())
+    def end(self, part: int) -> None:
+        """Note that nobody works at ``part`` any more."""
+        self._begun.pop(part, None)
+
+    def standing(self) -> Standing:
+        """How far all are."""
+        slowest = min(self._begun, key=self._begun.__getitem__, default=None)
+        seconds = 0.0 if slowest is None else time.monotonic() - self._begun[slowest]
+        return Standing(sum(self._done.values()), slowest, seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,12 +207,13 @@ def make_part(  # noqa: PLR0917  # Ray types only functions of positional parame
     ``guarded`` it is that of a child, and such a text is held back.
     """
     started = time.monotonic()
+    board.begin.remote(job.number)
     release_memory()
     store = shared.open()
     dictionary = bundled_dictionary().with_words(user)
     own = fingerprint(dictionary, corpus.normalisation)
     if own != job.fingerprint:
-        raise UnavailableError(
+        raise LastingError(
             f"host {socket.gethostname()} analyses with {dictionary.name} and fingerprint {own}, the driver with "
             f"{job.fingerprint}: install the same versions on every host"
         )
@@ -206,18 +236,19 @@ def derive_versions(
     corpus: str, run: str, part: BuiltPart, versions: tuple[str, ...], shared: SharedStore
 ) -> BuiltPart:
     """Derive from a part of the predecessor what it lacks of the versions of these names, and put that in staging."""
+    announce(f"Ray derived part {part.number} again: a worker or host was lost, or what it had made")
     release_memory()
     return derive_copied(shared.open(), corpus, part, _versions(versions), run=run)
 
 
 def _versions(names: tuple[str, ...]) -> tuple[SchemaVersion, ...]:
-    """The versions of the schema as this host has them. Raises UnavailableError where it lacks one."""
+    """The versions of the schema as this host has them. Raises LastingError where it lacks one."""
     found = []
     for name in names:
         version = find_version(int(name.partition(".")[0]))
         if version is None or version.name != name:
             has = f"has {version.name}" if version else "has none of that number"
-            raise UnavailableError(
+            raise LastingError(
                 f"host {socket.gethostname()} {has} where the driver has schema version {name}: "
                 "install the same packages on every host"
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
@@ -27,12 +27,13 @@ def assemble(
     digests: Sequence[str],
     *,
     schema: int = 1,
+    check: Callable[[], None] = lambda: None,
 ) -> tuple[PartEntry, ...]:
     """Copy parts into the snapshot's folder, from staging or from the predecessor's; return its entries, in the order
     of the parts' bounds. ``digests`` are the input digests of the parts, ``schema`` the major version of the folder.
 
-    Nobody is pointed to the folder yet. Raises DataError unless its listing is exactly that of the entries,
-    UnavailableError.
+    Nobody is pointed to the folder yet. ``check`` is called between parts and may raise to end it. Raises DataError
+    unless its listing is exactly that of the entries, UnavailableError.
     """
     prefix = layout.snapshot_prefix(corpus, snapshot, schema)
     entries = tuple(_entry(number, *both) for number, both in enumerate(zip(parts, digests, strict=True)))
@@ -45,7 +46,11 @@ def assemble(
             raise DataError(f"{source} is missing: start the run again, with --full if it is still missing") from None
 
     with ThreadPoolExecutor(_COPIES_AT_ONCE) as pool:
-        list(pool.map(copy, parts, entries))
+        try:
+            for _ in pool.map(copy, parts, entries):
+                check()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
     found = {info.key.removeprefix(prefix): info.size_bytes for info in store.list(prefix)}
     expected = {entry.name: entry.size_bytes for entry in entries}
     if found != expected:

@@ -61,13 +61,23 @@ def _snapshots(names: Sequence[str]) -> str:
     return f"{len(names):,} snapshot{'' if len(names) == 1 else 's'}"
 
 
-def clean(store: ObjectStore, lease: Lease, corpus: str, terms: Terms) -> Cleaning:
-    """Carry retention out under the lock. Raises LockLostError, UnavailableError, DataError.
+def clean(
+    store: ObjectStore, lease: Lease, corpus: str, terms: Terms, may_go_on: Callable[[], None] = lambda: None
+) -> Cleaning:
+    """Carry retention out under the lock. ``may_go_on`` may raise to end it. Raises LockLostError, UnavailableError,
+    DataError.
 
     A failure leaves everything readable that a pointer names, and the rest to the next time.
     """
+
+    def check() -> None:
+        lease.check()
+        may_go_on()
+
+    check()
     listing = _listing(store, corpus)
     plan, quarantine = _plan(store, listing, lease.catalogue, corpus, terms)
+    check()
     # First into the catalogue: what is doomed there is never pointed to again, even if this process stops for an hour
     # and then goes on deleting.
     if plan.applied(lease.catalogue) != lease.catalogue:
@@ -77,11 +87,11 @@ def clean(store: ObjectStore, lease: Lease, corpus: str, terms: Terms) -> Cleani
     if plan.pointers:
         lease.survey()
     for stone in plan.tombstones:
-        lease.check()
+        check()
         with suppress(ConditionFailedError):
             store.create(layout.tombstone_key(corpus, stone.snapshot), json_form.encode(stone))
     for infos in ((*plan.manifests, *quarantine), plan.objects, plan.graves):
-        _delete(store, infos, lease.check)
+        _delete(store, infos, check)
     return _summary(plan, quarantine, corpus)
 
 

@@ -10,6 +10,7 @@ import argparse
 import datetime as dt
 import io
 import json
+import logging
 import os
 import sys
 import traceback
@@ -27,6 +28,7 @@ from kizami.diff_text import render_diff
 from kizami.documents import read_document, render_document
 from kizami.errors import KizamiError
 from kizami.ledger import Ledger, RunEntry, State
+from kizami.log import EventHandler, JsonLog
 from kizami.readers import document_path, snapshot_glob, snapshot_path
 from kizami.snapshot_diff import diff_snapshots
 from kizami.stores import open_store, require_folder
@@ -54,9 +56,20 @@ class Verb:
     perform: Callable[[argparse.Namespace], Answer]
 
 
+LOGS: Final = ("text", "json")
+
+
 def main(verbs: Sequence[Verb], arguments: Sequence[str] | None = None) -> int:
     """Run one verb and return its exit code. A usage error raises SystemExit(2), as argparse does."""
-    parsed = build_parser(verbs).parse_args(arguments)
+    parser = build_parser(verbs)
+    parsed = parser.parse_args(arguments)
+    if parsed.log not in LOGS:  # argparse does not look at a default
+        parser.error(f"KIZAMI_LOG is {parsed.log!r}; it is one of {', '.join(LOGS)}")
+    with _python_log(parsed):
+        return _perform(parsed)
+
+
+def _perform(parsed: argparse.Namespace) -> int:
     try:
         answer: Answer = parsed.perform(parsed)
     except KizamiError as error:
@@ -80,6 +93,12 @@ def build_parser(verbs: Sequence[Verb]) -> argparse.ArgumentParser:
         verb.add_arguments(subparser)
         subparser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
         subparser.add_argument("--debug", action="store_true", help="print the traceback of an error")
+        subparser.add_argument(
+            "--log",
+            choices=LOGS,
+            default=os.environ.get("KIZAMI_LOG") or "text",
+            help="what stderr is written for: text for people, json for programs (default: $KIZAMI_LOG, else text)",
+        )
         subparser.set_defaults(perform=verb.perform)
     return parser
 
@@ -115,11 +134,28 @@ def _report(parsed: argparse.Namespace, error: BaseException, exit_code: int, me
     if parsed.debug:
         traceback.print_exception(error)
     one_line = " ".join(message.split())
-    print(f"kizami: {one_line}", file=sys.stderr)
+    if parsed.log == "json":
+        JsonLog().event("error", "error", error=type(error).__name__, message=one_line, exit_code=exit_code)
+    else:
+        print(f"kizami: {one_line}", file=sys.stderr)
     if parsed.json:
         details = error.details if isinstance(error, KizamiError) else {}
         _print(_json({"error": type(error).__name__, "message": one_line, "exit_code": exit_code, **details}))
     return exit_code
+
+
+@contextmanager
+def _python_log(parsed: argparse.Namespace) -> Iterator[None]:
+    """While a verb runs: Python's own log as events, too, where stderr is for programs."""
+    if parsed.log == "text":
+        yield
+        return
+    handler = EventHandler(JsonLog())
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
 
 
 def _json(data: dict[str, Any]) -> str:
@@ -197,7 +233,9 @@ def _history_details(entry: RunEntry) -> Iterator[str]:
             f"{count:,} {reason}" for reason, count in entry.quarantined_by_reason.items()
         )
     for failed in entry.failed_attempts:
-        yield f"part {failed.part} tried again: {failed.what}"
+        yield f"{'source' if failed.part is None else f'part {failed.part}'} tried again: {failed.what}"
+    if entry.late_since:
+        yield f"late since {entry.late_since}"
     if len(entry.schemas) > 1:
         yield f"schema versions: {', '.join(map(str, entry.schemas))}"
     if entry.outcome:

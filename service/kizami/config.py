@@ -51,6 +51,14 @@ class CorpusConfig:
     part_bytes: int = 32 * MIB
     """Target of UTF-8 text in a part: some 24 MB of Parquet per 10 MB of text, so one file is neither tiny nor slow to
     rewrite."""
+    part_time_limit_seconds: float | None = None
+    """How long one part may take before the run ends without publishing. None by default: `hang_after` sees to
+    MeCab."""
+    time_limit_seconds: float | None = None
+    """How long a run may take before it ends without publishing. None by default: only the corpus's owner knows when
+    a snapshot is too late to be of use."""
+    expected_seconds: float | None = None
+    """After how long a run says that it is late, and goes on."""
     hang_after_seconds: float = 100
     """How long MeCab may take over a batch of texts beyond what the slowest host would. A batch (1 MiB) takes about a
     second, so only a hang or a suspended host comes here; each text that hangs costs its part this time four times."""
@@ -92,15 +100,29 @@ def load_config(path: Path) -> Config:
     Raises ConfigurationError, naming the file and the key.
     """
     try:
-        content = tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise ConfigurationError(f"{path}: no such configuration file; name one with --config FILE") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigurationError(f"{path}: cannot be read: {error}") from None
-    try:
-        return _config(content, path.resolve().parent)
+        return parse_config(read_config(path), path.resolve().parent)
     except ConfigurationError as error:
         raise ConfigurationError(f"{path}: {error}") from None
+
+
+def read_config(path: Path) -> str:
+    """The text of a configuration file. Raises ConfigurationError without naming the file."""
+    try:
+        return path.read_text("utf-8")
+    except FileNotFoundError:
+        raise ConfigurationError("no such configuration file; name one with --config FILE") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"cannot be read: {error}") from None
+
+
+def parse_config(text: str, folder: Path) -> Config:
+    """The configuration of a file's text; relative paths in it start from ``folder``. Raises ConfigurationError naming
+    the key."""
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"cannot be read: {error}") from None
+    return _config(content, folder)
 
 
 def _config(content: Mapping[str, Any], folder: Path) -> Config:
@@ -132,6 +154,9 @@ def _corpus(name: str, table: object, folder: Path) -> CorpusConfig:
             "user_dictionary",
             "part_bytes",
             "hang_after",
+            "part_time_limit",
+            "time_limit",
+            "expected_time",
             "retention_dates",
             "gates",
             "schemas",
@@ -161,6 +186,9 @@ def _corpus(name: str, table: object, folder: Path) -> CorpusConfig:
         normalisation=Normalisation(normalisation),
         part_bytes=part_bytes,
         hang_after_seconds=_duration(table.get("hang_after", "100s"), f"{where}hang_after"),
+        part_time_limit_seconds=_limit_of_time(table, "part_time_limit", where),
+        time_limit_seconds=_limit_of_time(table, "time_limit", where),
+        expected_seconds=_limit_of_time(table, "expected_time", where),
         retention_dates=retention_dates,
         schemas=_schemas(_get(table, "schemas", list, where, default=[1]), f"{where}schemas"),
         gates=_gates(_get(table, "gates", dict, where, default={}), f"{where}gates."),
@@ -265,6 +293,10 @@ def _size(value: object, where: str) -> int:
     if isinstance(value, bool) or not match:
         raise ConfigurationError(f"{where} is {value!r}; write a size like 32MiB (B, KiB, MiB or GiB)")
     return int(match[1]) * _SIZES[match[2]]
+
+
+def _limit_of_time(table: Mapping[str, Any], key: str, where: str) -> float | None:
+    return _duration(table[key], where + key) if key in table else None
 
 
 def _duration(value: object, where: str) -> float:

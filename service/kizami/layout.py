@@ -133,6 +133,21 @@ def run_key(corpus: str, run: str, schema: int = 1) -> str:
     return f"{runs_prefix(corpus, schema)}{_name('run', run)}.json"
 
 
+def submissions_prefix(corpus: str, schema: int = 1) -> str:
+    """Runs that were submitted to a cluster and have not ended."""
+    return f"{corpus_prefix(corpus, schema)}submissions/"
+
+
+def submission_key(corpus: str, run: str, schema: int = 1) -> str:
+    """What a run was asked to do when it was submitted."""
+    return f"{submissions_prefix(corpus, schema)}{_name('run', run)}.json"
+
+
+def submitted_words_key(corpus: str, run: str, schema: int = 1) -> str:
+    """The user dictionary that it was submitted with."""
+    return f"{submissions_prefix(corpus, schema)}{_name('run', run)}.csv"
+
+
 def checked_date(day: str) -> str:
     """The date itself if it is written ``YYYY-MM-DD``; else ConfigurationError."""
     if is_date(day):

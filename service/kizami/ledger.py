@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Final
 
 from kizami import json_form, layout
-from kizami.errors import KizamiError
+from kizami.errors import KizamiError, RunExistsError
 from kizami.gates import Gate
 from kizami.stores.base import ConditionFailedError, ObjectMissingError, ObjectStore
 
@@ -71,12 +71,14 @@ class RunCounts:
 
 @dataclass(frozen=True, slots=True)
 class FailedAttempt:
-    """An attempt at a part that did not finish it."""
+    """An attempt at a part, or at something all parts need, that did not finish it."""
 
-    part: int
-    """Its number in the snapshot, from 0."""
+    part: int | None
+    """Its number in the snapshot, from 0; None for reading the source and cutting it into parts."""
     what: str
     """What became of the attempt, as a sentence without the text."""
+    wait_seconds: float = 0.0
+    """How long the next one was put off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,8 @@ class RunEntry:
     """Texts held back, by reason code."""
     failed_attempts: tuple[FailedAttempt, ...] = ()
     """In the order in which they failed; each was followed by another."""
+    late_since: str | None = None
+    """When the run had taken longer than the configuration expects."""
     outcome: str | None = None
     """What a verb other than ``run`` did or was asked to, in a line."""
     stage_seconds: Mapping[str, float] = field(default_factory=dict)
@@ -115,6 +119,8 @@ class RunEntry:
     worker_seconds: float | None = None
     """Wall clock of building parts, added up over all of them: over the workers at once, what the stage must take."""
     versions: Mapping[str, str] = field(default_factory=dict)
+    process: str | None = None
+    """Host, process id and a random word: which process makes the run. A second one of the same id differs in it."""
 
 
 class Ledger:
@@ -129,7 +135,7 @@ class Ledger:
         """Write an entry over the version this object wrote last; create it where there was none.
 
         An entry that somebody else has closed in the meantime stays as it is: a run that was taken for dead does not
-        rewrite its own obituary. Raises UnavailableError.
+        rewrite its own obituary. Raises UnavailableError, and RunExistsError where another process has begun this run.
         """
         key = layout.run_key(self._corpus, entry.run)
         body = json_form.encode(entry)
@@ -141,6 +147,8 @@ class Ledger:
         except ConditionFailedError:
             stored = self._store.get(key)
             found = _decode(stored.body, key)
+            if found.process != entry.process:
+                raise RunExistsError(exists(found)) from None
             if stored.body == body:  # our own write, whose answer was lost
                 self._etags[entry.run] = stored.etag
             elif found.state is State.STARTED:  # an earlier write of ours, whose answer was lost
@@ -161,6 +169,14 @@ class Ledger:
         except (ObjectMissingError, ConditionFailedError):
             return
 
+    def find(self, run: str) -> RunEntry | None:
+        """A run's entry, None where it has none. Raises UnavailableError, DataError."""
+        key = layout.run_key(self._corpus, run)
+        try:
+            return _decode(self._store.get(key).body, key)
+        except ObjectMissingError:
+            return None
+
     def history(self, limit: int | None = None) -> list[RunEntry]:
         """The newest ``limit`` entries, or all, the newest first. Raises UnavailableError, DataError."""
         infos = self._store.list(layout.runs_prefix(self._corpus))
@@ -174,6 +190,15 @@ def error_entry(error: BaseException) -> ErrorEntry:
         str(error) if isinstance(error, KizamiError) else "an unexpected error; run it again with --debug to see it"
     )
     return ErrorEntry(type(error).__name__, message)
+
+
+def exists(entry: RunEntry) -> str:
+    """That a run cannot be made because it has this entry, in a line."""
+    return (
+        f"run {entry.run} of {entry.corpus} has begun already and is {entry.state} in the ledger (at {entry.stage}): "
+        "a run is made once; if it died, whoever takes the lock next finds out, and a new submission goes on from what "
+        "it finished"
+    )
 
 
 def _decode(body: bytes, key: str) -> RunEntry:

@@ -36,7 +36,7 @@ class Terms:
     fragment_seconds: float = _DAY
     """How long the parts of a snapshot stay whose run died before its manifest. Nobody can use them."""
     staging_seconds: float = 3 * _DAY
-    """How long finished parts wait for a run that takes them up: over a weekend."""
+    """How long finished parts wait for a run that takes them up, and submissions for theirs: over a weekend."""
     quarantine_seconds: float = 30 * _DAY
     """How long the quarantine of a run that made no snapshot stays; that of a snapshot goes with it."""
     runs: int = 1000
@@ -132,6 +132,7 @@ def plan_gc(listing: Iterable[ObjectInfo], catalogue: Catalogue, latest: str | N
         objects=(
             *(part for snapshot, own in found.items() if snapshot in going for part in own.parts),
             *(info for info in others["staging"] if info.age_seconds >= terms.staging_seconds),
+            *(info for info in others["submissions"] if info.age_seconds >= terms.staging_seconds),
             *sorted(others["runs"], key=lambda info: info.key, reverse=True)[terms.runs :],
         ),
         graves=tuple(own.tombstone for snapshot, own in found.items() if snapshot in going | shown and own.tombstone),

@@ -39,10 +39,15 @@ class Interruption:
             for number, handler in previous.items():
                 signal.signal(number, handler)
 
+    @property
+    def error(self) -> InterruptedRunError | None:
+        """What to raise if a signal came."""
+        return None if self._signal is None else InterruptedRunError(self._signal)
+
     def check(self) -> None:
         """Raise InterruptedRunError if a signal came."""
-        if self._signal is not None:
-            raise InterruptedRunError(self._signal)
+        if (error := self.error) is not None:
+            raise error
 
     def sleep(self, seconds: float) -> None:
         """Sleep, unless a signal comes: then raise InterruptedRunError."""

@@ -81,8 +81,9 @@ def take_down(
 
     They go on the suppression list; every snapshot that has one of them is published anew without it, and the original
     deleted at once, readers of its folder notwithstanding; unpublished ones are deleted whole, and so is everything in
-    ``staging/``. At the end every object is searched for them. Whatever dies on the way: doing it again finishes it,
-    and pointers name whole snapshots throughout. ``may_go_on`` may raise to end it before anything is published.
+    ``staging/`` and ``submissions/``. At the end every object is searched for them. Whatever dies on the way: doing it
+    again finishes it, and pointers name whole snapshots throughout. ``may_go_on`` may raise to end it before anything
+    is published.
 
     Raises DataError naming the objects in which a document was found all the same, or that cannot be rewritten;
     LockLostError, UnavailableError, CommitStateUnknownError.
@@ -293,7 +294,7 @@ class _Work:
         return copy.manifest
 
     def delete(self) -> int:
-        """Delete all that is doomed, and everything in ``staging/``; the number of objects."""
+        """Delete all that is doomed, and everything in ``staging/`` and ``submissions/``; the number of objects."""
         lease, store = self.held.lease, self.held.store
         doomed = lease.catalogue.doomed
         listing = self._everything()
@@ -306,6 +307,7 @@ class _Work:
             *sorted(manifests),
             *(key for key in listing if _snapshot_of(key, self.corpus) in doomed),
             *(key for key in listing if key.startswith(layout.staging_prefix(self.corpus))),
+            *(key for key in listing if key.startswith(layout.submissions_prefix(self.corpus))),
         ]
         stones = {layout.tombstone_key(self.corpus, each) for each in doomed} & set(listing)
         for some in (keys, sorted(stones)):

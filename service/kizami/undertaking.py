@@ -34,10 +34,12 @@ def undertaking(
     *,
     say: Callable[[str], None],
     sleep: Callable[[float], None] = time.sleep,
+    on_end: Callable[[RunEntry], None] = lambda _entry: None,
 ) -> Iterator[Undertaking]:
     """Write the entry, take the lock, close the ledger's entry of a run found dead; in the end give the lock back.
 
-    An error closes the entry with it. ``say`` is told of a run found dead. Raises LockHeldError and whatever taking the
+    An error closes the entry with it. ``say`` is told of a run found dead, ``on_end`` of the entry as it is in the end,
+    whatever happened. Raises LockHeldError and whatever taking the
     lock raises.
     """
 
@@ -63,6 +65,8 @@ def undertaking(
     except BaseException as error:
         record.fail(error)
         raise
+    finally:
+        on_end(record.entry)
 
 
 def _bury(lease: Lease, ledger: Ledger) -> None:

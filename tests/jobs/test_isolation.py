@@ -13,7 +13,6 @@ from typing import Any
 import psutil
 import pytest
 
-from kizami import layout
 from kizami.ledger import State
 from kizami_jobs.cli import main
 from support.job import configuration, run
@@ -103,7 +102,8 @@ def test_a_text_that_mecab_does_not_survive_is_held_back_alone(
         }
     ]
     assert len(found.manifest.parts) > 4
-    assert _retries(process.stderr) == [f"attempt 1 of 4: {attempt}; trying it again"]
+    wait = " after 1 s" if attempt == "its worker died" else ""
+    assert _retries(process.stderr) == [f"attempt 1 of 4: {attempt}; trying it again{wait}"]
     assert word not in process.stderr
     counts = answer["run"]["counts"]
     assert (counts["texts"], counts["quarantined"]) == (counts["rows"] + 1, 1)
@@ -117,7 +117,7 @@ def test_a_text_that_mecab_does_not_survive_is_held_back_alone(
     entry = ledger(scene.store)[0]
     assert [each.what for each in entry.failed_attempts] == [attempt]
     planted = found.manifest.part_of(scene.documents[PLANTED]["recipe_id"])
-    assert [layout.part_name(each.part) for each in entry.failed_attempts] == [planted.name]
+    assert [each.part for each in entry.failed_attempts] == [int(planted.name[5:-8])]
     assert entry.quarantined_by_reason == found.manifest.counts.quarantined_by_reason == {"analysis_failed": 1}
 
     run(scene.config, day=NEXT_DAY, as_of_now=True)
@@ -154,12 +154,15 @@ def test_a_part_whose_workers_always_die_ends_the_run(tmp_path: Path) -> None:
     with scene.run() as process:
         assert process.wait(120) == 69, process.stderr
         assert process.survivors() == []
-    died = "its worker died; trying it again"
-    assert _retries(process.stderr) == [f"attempt {attempt} of 4: {died}" for attempt in (1, 2, 3)]
+    died = "its worker died; trying it again after"
+    waits = {1: 1, 2: 3, 3: 9}
+    assert _retries(process.stderr) == [f"attempt {attempt} of 4: {died} {wait} s" for attempt, wait in waits.items()]
     assert "Ray lost a worker and gave up" in process.stderr.splitlines()[-1]
     entry = ledger(scene.store)[0]
     assert (entry.state, entry.stage, entry.counts.quarantined) == (State.FAILED, "analyse", 0)
-    assert [each.what for each in entry.failed_attempts] == ["its worker died"] * 3
+    assert [(each.what, each.wait_seconds) for each in entry.failed_attempts] == [
+        ("its worker died", wait) for wait in waits.values()
+    ]
     assert not list(tmp_path.glob("store/v1/recipes/quarantine/*"))
     assert not (tmp_path / "store" / "v1" / "recipes" / "latest.json").exists()
 

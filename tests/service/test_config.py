@@ -38,6 +38,7 @@ def test_defaults_are_the_contracts(tmp_path: Path) -> None:
     assert (corpus.name, corpus.id_column, corpus.fields) == ("recipes", "recipe_id", ("title", "ingredients.name"))
     assert (corpus.normalisation, corpus.part_bytes) == (Normalisation.UNIDIC, 32 << 20)
     assert corpus.hang_after_seconds == 100
+    assert (corpus.part_time_limit_seconds, corpus.time_limit_seconds, corpus.expected_seconds) == (None, None, None)
     assert corpus.retention_dates == 14
     assert corpus.user_dictionary is None
     assert corpus.gates == USUAL
@@ -48,6 +49,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     lock = '[lock]\nbeat = "0.5s"\nexpiry = "1.5 m"\n'
     extra = 'normalisation = "none"\npart_bytes = "8 MiB"\nhang_after = "5m"\nretention_dates = 90\n'
     extra += 'user_dictionary = "words/own.csv"\n'
+    extra += 'part_time_limit = "30m"\ntime_limit = "6h"\nexpected_time = "90 s"\n'
     extra += '[corpora.recipes.gates]\nrows_lost = "12.5%"\nunknown = "off"\nquarantined = "0 %"\n'
     text = 'store = "s3://ml-shared/tokens/"\ntimezone = "Europe/Berlin"\n' + lock + CORPUS + extra
     config = load_config(write(tmp_path, text))
@@ -56,6 +58,9 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     assert config.corpus("recipes").normalisation is Normalisation.NONE
     assert config.corpus("recipes").part_bytes == 8 << 20
     assert config.corpus("recipes").hang_after_seconds == 300
+    assert config.corpus("recipes").part_time_limit_seconds == 1800
+    assert config.corpus("recipes").time_limit_seconds == 21600
+    assert config.corpus("recipes").expected_seconds == 90
     assert config.corpus("recipes").retention_dates == 90
     assert config.corpus("recipes").user_dictionary == str(tmp_path / "words" / "own.csv")
     assert config.corpus("recipes").gates == replace(
@@ -98,7 +103,10 @@ FAULTS = {
         STORE + CORPUS + 'normalization = "none"',
         "unknown key corpora.recipes.normalization (did you mean normalisation?)",
     ),
-    "unknown key without a like": (STORE + CORPUS + "xyz = 1", "unknown key corpora.recipes.xyz; known here: fields"),
+    "unknown key without a like": (
+        STORE + CORPUS + "xyz = 1",
+        "unknown key corpora.recipes.xyz; known here: expected_time, fields",
+    ),
     "unknown key of the lock": (STORE + "[lock]\nbeats = 1" + CORPUS, "unknown key lock.beats (did you mean beat?)"),
     "no store": (CORPUS, "store is missing"),
     "empty store": ('store = ""' + CORPUS, "store is not a string with something in it"),
@@ -140,6 +148,8 @@ FAULTS = {
     "size is a flag": (STORE + CORPUS + "part_bytes = true", "part_bytes is True; write a size"),
     "size is nothing": (STORE + CORPUS + 'part_bytes = "0B"', "part_bytes is not between 1B and 496MiB"),
     "size is too much": (STORE + CORPUS + 'part_bytes = "497MiB"', "part_bytes is not between 1B and 496MiB"),
+    "limit without a unit": (STORE + CORPUS + "time_limit = 6", "corpora.recipes.time_limit is 6; write a duration"),
+    "no time at all": (STORE + CORPUS + 'expected_time = "0s"', "corpora.recipes.expected_time is '0s'; write a dur"),
     "hang without a unit": (STORE + CORPUS + "hang_after = 100", "corpora.recipes.hang_after is 100; write a duration"),
     "dates as a string": (
         STORE + CORPUS + 'retention_dates = "14"',

@@ -149,8 +149,12 @@ def test_a_publication_of_which_nothing_is_left_is_forgotten() -> None:
 
 
 def test_staging_and_the_ledgers_oldest_entries_go() -> None:
-    """Finished parts after three days, entries beyond the newest so many; other keys are nobody's business."""
+    """Finished parts and submissions after three days, entries beyond the newest so many; other keys are nobody's
+    business."""
     lines = [
+        info(layout.submission_key(CORPUS, "old"), 3 * DAY),
+        info(layout.submitted_words_key(CORPUS, "old"), 3 * DAY),
+        info(layout.submission_key(CORPUS, "new"), 3 * DAY - 1),
         info(layout.staging_key(CORPUS, "old"), 3 * DAY),
         info(layout.staging_key(CORPUS, "new"), 3 * DAY - 1),
         *(info(layout.run_key(CORPUS, f"2026110{day}T000000Z"), 99 * DAY) for day in range(1, 6)),
@@ -160,7 +164,13 @@ def test_staging_and_the_ledgers_oldest_entries_go() -> None:
         info(f"{layout.corpus_prefix(CORPUS)}snapshots/stray.txt", 999 * DAY),
     ]
     made = plan(Catalogue(), *lines, terms=Terms(runs=3))
-    assert keys(made.objects) == ["staging/old.parquet", "runs/20261102T000000Z.json", "runs/20261101T000000Z.json"]
+    assert keys(made.objects) == [
+        "staging/old.parquet",
+        "submissions/old.json",
+        "submissions/old.csv",
+        "runs/20261102T000000Z.json",
+        "runs/20261101T000000Z.json",
+    ]
 
 
 def test_quarantine_goes_with_its_snapshot_or_when_nobody_names_it() -> None:

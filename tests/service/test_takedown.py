@@ -241,17 +241,19 @@ def put_candidate(store: ObjectStore, name: str, documents: Sequence[Document]) 
 
 
 def test_what_was_never_published_is_deleted_whole(store: ObjectStore) -> None:
-    """A candidate that has the document, the parts of a run that died, and staging; another candidate stays."""
+    """A candidate that has it, parts of a run that died, staging and submissions; another candidate stays."""
     documents = recipes(20)
     put_candidate(store, "with-it", documents)
     put_candidate(store, "without-it", documents[:8] + documents[9:])
     put_candidate(store, "fragment", documents)
     store.delete([layout.manifest_key(CORPUS, "fragment")])
     store.put(layout.staging_key(CORPUS, "x"), b"anything")
+    store.put(layout.submission_key(CORPUS, "r"), b'{"renewal": {"ids": ["b"]}}')
     done = forget(store, documents[8][0])
     assert done.deleted == ("fragment", "with-it")
     assert folders(store) == {"without-it", *done.copies.values()}
     assert list(store.list(layout.staging_prefix(CORPUS))) == []
+    assert list(store.list(layout.submissions_prefix(CORPUS))) == []
 
 
 def test_a_candidate_that_comes_too_late_is_not_published(store: ObjectStore) -> None:

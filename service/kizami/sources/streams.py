@@ -9,7 +9,7 @@ from typing import Final, TypeVar, cast
 
 import pyarrow as pa
 
-from kizami.errors import DataError, UnavailableError
+from kizami.errors import DataError, LastingError, UnavailableError
 from kizami.sources.files import SourceFile, one_line, open_file_system
 
 _REQUEST_BYTES: Final = 4 << 20
@@ -43,7 +43,7 @@ class GuardedFile(io.RawIOBase):
         try:
             return call()
         except FileNotFoundError as error:
-            raise UnavailableError(f"source file {self._url} is gone since it was listed; run again") from error
+            raise LastingError(f"source file {self._url} is gone since it was listed; run again") from error
         except OSError as error:
             raise UnavailableError(f"source file {self._url} cannot be read: {one_line(error)}") from error
 

@@ -1,0 +1,150 @@
+"""Limits of time: past them a run ends with 124 and publishes nothing; expected times warn; the ledger says so."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kizami.ledger import RunEntry, State
+from kizami.stores import open_store
+from support.faulty_s3 import FaultyS3, FaultyStore
+from support.job import configuration, kizami, run
+from support.kitchen import expected_texts, jsonl, recipes
+from support.kizami_process import KizamiProcess
+from support.store_contents import head, ledger, published, staged
+
+pytestmark = [pytest.mark.s3, pytest.mark.ray]
+
+DAY = "2026-11-23"
+
+
+class Scene:
+    """A corpus on S3, behind the proxy, with some keys of its own in the configuration."""
+
+    def __init__(self, faulty_s3: FaultyStore, folder: Path) -> None:
+        self.proxy: FaultyS3 = faulty_s3.proxy
+        self._url, self.folder = faulty_s3.url, folder
+        self.store = f"{self._url}/store"
+        open_store(f"{self._url}/source").put(f"{DAY}/recipes.jsonl", jsonl(recipes(12)))
+
+    def configured(self, more: str = "") -> Path:
+        """The configuration; called again, another one in the same place."""
+        return configuration(
+            self.folder, store=self.store, source=f"{self._url}/source/{{date}}", part_bytes="1KiB", more=more
+        )
+
+    def run(self, more: str) -> KizamiProcess:
+        """A run as a process of its own."""
+        return KizamiProcess(["run", "recipes", "--date", DAY, "--config", self.configured(more)], self.folder)
+
+    def entry(self) -> RunEntry:
+        """The newest entry of the ledger."""
+        return ledger(self.store)[0]
+
+
+@pytest.fixture
+def scene(faulty_s3: FaultyStore, tmp_path: Path) -> Iterator[Scene]:
+    """Nothing published yet."""
+    scene = Scene(faulty_s3, tmp_path)
+    yield scene
+    scene.proxy.clear()
+
+
+def _assert_given_up(scene: Scene, stage: str, key: str) -> None:
+    entry = scene.entry()
+    assert (entry.state, entry.exit_code, entry.stage) == (State.FAILED, 124, stage)
+    assert entry.error is not None
+    assert entry.error.name == "DeadlineError"
+    assert key in entry.error.message
+    assert head(scene.store).holder is None
+    assert head(scene.store).commits == 0
+
+
+def test_a_part_past_its_limit_ends_the_run(local_ray: int, scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+    """With 124, named, and without another attempt; what was finished is taken over when it goes better."""
+    scene.proxy.delay("PUT", r"/staging/", 0.0, times=1)  # the first one passes
+    rule = scene.proxy.hold("PUT", r"/staging/", times=None)
+    config = scene.configured('part_time_limit = "3s"\n')
+    code, answer, err = kizami(capsys, "run", "recipes", "--date", DAY, "--config", config)
+    assert code == 124, err
+    assert "took longer than the part_time_limit of recipes, 3s: nothing was published" in answer["message"]
+    assert "trying it again" not in err
+    rule.release(drop=True)
+    _assert_given_up(scene, "analyse", "part_time_limit")
+    assert scene.entry().failed_attempts == ()
+    finished = len(staged(scene.store))
+    assert finished >= 1
+    result = run(scene.configured(), day=DAY)
+    assert result.entry.counts.parts_reused >= finished
+    assert published(scene.store).texts() == expected_texts(recipes(12))
+
+
+def test_a_run_past_its_limit_ends(local_ray: int, scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+    """With 124, wherever it is: here the source does not answer. It was late before, and said so once."""
+    rule = scene.proxy.hold("GET", rf"source/{DAY}/recipes", times=None)
+    config = scene.configured('time_limit = "4s"\nexpected_time = "1s"\n')
+    code, answer, err = kizami(capsys, "run", "recipes", "--date", DAY, "--config", config)
+    assert code == 124
+    assert "the run took longer than its time_limit, 4s: nothing was published" in answer["message"]
+    assert err.count("late: the run takes longer than its expected_time, 1s") == 1
+    rule.release(drop=True)
+    _assert_given_up(scene, "read", "time_limit")
+    assert scene.entry().late_since is not None
+
+
+def test_a_late_run_publishes_all_the_same(local_ray: int, scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+    """The ledger has it while the run still goes on, for whoever watches from outside; history tells it."""
+    rule = scene.proxy.hold("GET", rf"source/{DAY}/recipes", times=None)
+    with scene.run('expected_time = "1s"\n') as process:
+        rule.await_reached(60)
+        _await_late(scene)
+        assert process.running
+        rule.release()
+        assert process.wait() == 0
+    assert scene.entry().state is State.PUBLISHED
+    code, history, _ = kizami(capsys, "history", "recipes", "--config", scene.configured())
+    assert (code, history["runs"][0]["late_since"] is not None) == (0, True)
+
+
+def test_sigterm_ends_a_run_whose_cluster_hangs(scene: Scene) -> None:
+    """Within 30 s, with its entry closed and the lock free, though the store keeps a request of the driver itself."""
+    rule = scene.proxy.hold("GET", r"/suppressed\.json$", times=None)
+    with scene.run("") as process:
+        rule.await_reached(60)
+        asked = time.monotonic()
+        process.interrupt()
+        assert process.wait(60) == 143
+        assert time.monotonic() - asked < 30
+        assert process.survivors() == []
+    rule.release(drop=True)
+    entry = scene.entry()
+    assert (entry.state, entry.stage, entry.exit_code) == (State.INTERRUPTED, "read", 143)
+    assert head(scene.store).holder is None
+
+
+def test_a_store_that_refuses_is_asked_again_and_the_ledger_has_it(
+    local_ray: int, scene: Scene, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A part whose upload fails for longer than S3's own retries is made again, after a while; so is a source."""
+    uploads = scene.proxy.slow_down("PUT", r"/staging/", times=7)
+    code, answer, err = kizami(capsys, "run", "recipes", "--date", DAY, "--config", scene.configured(), "--full")
+    assert code == 0, err
+    assert uploads.hits == 7
+    failed = answer["run"]["failed_attempts"]
+    assert failed
+    assert all(each["part"] is not None and "staging" in each["what"] for each in failed)
+    assert {each["wait_seconds"] for each in failed} <= {1.0, 3.0, 9.0}
+    assert json.dumps(answer)
+    assert published(scene.store).texts() == expected_texts(recipes(12))
+
+
+def _await_late(scene: Scene) -> None:
+    ends = time.monotonic() + 60
+    while scene.entry().late_since is None:
+        if time.monotonic() > ends:
+            raise TimeoutError("the run is not late")
+        time.sleep(0.1)

@@ -1,0 +1,73 @@
+"""Logs for programs: one JSON object a line."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from datetime import datetime, timedelta
+
+import pytest
+
+from kizami.log import EventHandler, EventStream, JsonLog, without_credentials
+
+
+def _lines(stream: io.StringIO) -> list[dict[str, object]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_an_event_is_a_line() -> None:
+    """Time in UTC to the millisecond, level, name, then its own members; line breaks do not break it."""
+    stream = io.StringIO()
+    JsonLog(stream).event("message", message="鍋\n皿")
+    (line,) = _lines(stream)
+    assert list(line) == ["time", "level", "event", "message"]
+    assert (line["level"], line["event"], line["message"]) == ("info", "message", "鍋\n皿")
+    assert datetime.fromisoformat(str(line["time"])).utcoffset() == timedelta(0)
+
+
+def test_a_stream_that_lacks_the_characters_gets_escapes() -> None:
+    """ASCII, as under LANG=C: still JSON, still the same text."""
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding="ascii", errors="backslashreplace")
+    JsonLog(stream).event("message", message="鍋")
+    assert json.loads(raw.getvalue())["message"] == "鍋"
+
+
+def test_what_others_write_becomes_events() -> None:
+    """Whole lines only; a line that is an event already stays as it is; blank ones are none."""
+    stream = io.StringIO()
+    others = EventStream(JsonLog(stream))
+    others.write("(raylet) a worker di")
+    assert stream.getvalue() == ""
+    others.write('ed\n\n{"event": "start"}\n[1]\nrest')
+    assert [(line["event"], line.get("message")) for line in _lines(stream)] == [
+        ("output", "(raylet) a worker died"),
+        ("start", None),
+        ("output", "[1]"),
+    ]
+
+
+def test_pythons_own_log_becomes_events() -> None:
+    """A warning of the lease, say."""
+    stream = io.StringIO()
+    EventHandler(JsonLog(stream)).emit(
+        logging.LogRecord("kizami.lease", logging.WARNING, "", 0, "a beat for %s failed", ("recipes",), None)
+    )
+    (line,) = _lines(stream)
+    assert (line["level"], line["event"], line["logger"]) == ("warning", "log", "kizami.lease")
+    assert line["message"] == "a beat for recipes failed"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("s3://key:secret@bucket/a@b", "s3://bucket/a@b"),
+        ("s3://bucket/a@b", "s3://bucket/a@b"),
+        ("/srv/a@b", "/srv/a@b"),
+        ("https://user:word@host/x", "https://host/x"),
+    ],
+)
+def test_credentials_in_a_url_are_not_shown(url: str, shown: str) -> None:
+    """What stands before an @ in the first part; elsewhere it is a name."""
+    assert without_credentials(url) == shown
