@@ -13,7 +13,7 @@ BUCKET = "kizami"
 
 
 def make_secrets(folder: Path) -> None:
-    """Write Ray's token, the S3 server's identities and the writer's and the reader's credentials, unless they are there.
+    """Write Ray's token, the S3 server's identities and everyone's credentials, unless they are there.
 
     The identities are as narrow as the server can say it; on AWS, ``docker/iam`` has the policies.
     """

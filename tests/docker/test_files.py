@@ -40,7 +40,7 @@ def test_the_dockerfile_passes_hadolint() -> None:
 
 def test_the_compose_file_keeps_the_specification() -> None:
     """By the Compose Specification's own JSON schema."""
-    command = [BIN / "check-jsonschema", "--builtin-schema", "vendor.compose-spec", DOCKER / "compose.yaml"]
+    command = [str(BIN / "check-jsonschema"), "--builtin-schema", "vendor.compose-spec", str(DOCKER / "compose.yaml")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -85,7 +85,12 @@ def test_the_configuration_of_compose_is_one() -> None:
 
 @pytest.mark.parametrize(
     ("moment", "hours"),
-    [("2026-11-23T04:00", 1.0), ("2026-11-23T05:00", 24.0), ("2026-11-23T23:30", 5.5), ("2026-12-31T05:01", 24 - 1 / 60)],
+    [
+        ("2026-11-23T04:00", 1.0),
+        ("2026-11-23T05:00", 24.0),
+        ("2026-11-23T23:30", 5.5),
+        ("2026-12-31T05:01", 24 - 1 / 60),
+    ],
 )
 def test_the_scheduler_waits_for_the_next_time_of_day(moment: str, hours: float) -> None:
     """Today's if it is still to come, else tomorrow's."""

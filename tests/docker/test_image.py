@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +20,8 @@ pytestmark = pytest.mark.image
 
 PROJECT: Final = Path(__file__).resolve().parents[2]
 _PIP_CONFIGURATION: Final = Path("/etc/pip.conf")
+_CERTIFICATES: Final = Path("/etc/ssl/certs/ca-certificates.crt")
+"""What this host trusts, on its way to the registry of packages."""
 
 
 class Builder:
@@ -27,18 +29,17 @@ class Builder:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._storage = ["--storage-driver", "vfs", "--root", str(folder / "root"), "--runroot", str(folder / "run")]
 
     def __call__(self, *arguments: str | Path, timeout: float = 1200.0) -> str:
         """Run buildah; what it prints. Raises AssertionError with its errors where it fails."""
-        storage = ["--storage-driver", "vfs", "--root", self.folder / "root", "--runroot", self.folder / "run"]
-        done = self._run(["buildah", *storage, *arguments], timeout)
+        done = self._run(["buildah", *self._storage, *arguments], timeout)
         assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
         return done.stdout.strip()
 
     def code(self, *arguments: str | Path) -> int:
         """Its exit code alone."""
-        storage = ["--storage-driver", "vfs", "--root", self.folder / "root", "--runroot", self.folder / "run"]
-        return self._run(["buildah", *storage, *arguments], 300.0).returncode
+        return self._run(["buildah", *self._storage, *arguments], 300.0).returncode
 
     def make_base(self) -> str:
         """A minimal Debian with Python, as an image; its name."""
@@ -52,7 +53,7 @@ class Builder:
         shutil.rmtree(system)
         return "localhost/debian-python"
 
-    def _run(self, command: list[str | Path], timeout: float) -> subprocess.CompletedProcess[str]:
+    def _run(self, command: Sequence[str | Path], timeout: float) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             list(map(str, command)), capture_output=True, text=True, timeout=timeout, check=False, cwd=PROJECT
         )
@@ -77,6 +78,8 @@ def container(builder: Builder) -> Iterator[str]:
     arguments: list[str | Path] = ["--isolation", "chroot", "--build-arg", f"BASE={base}", "--layers=false"]
     if _PIP_CONFIGURATION.exists():
         arguments += ["--secret", f"id=pip,src={_PIP_CONFIGURATION}"]
+    if _CERTIFICATES.exists():
+        arguments += ["--volume", f"{_CERTIFICATES}:{_CERTIFICATES}:ro"]
     builder("bud", *arguments, "-f", "docker/Dockerfile", "-t", "kizami", ".")
     made = builder("from", "localhost/kizami")
     yield made

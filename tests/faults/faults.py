@@ -99,8 +99,11 @@ FAULTS: Final[dict[str, tuple[Callable[[Case], None], Lock]]] = {
 
 
 def strike(scene: Scene, name: str) -> Outcome:
-    """Let a fault of this name happen; what came of it."""
+    """Let a fault of this name happen, and start a run after it where none has published; what came of it."""
     fault, lock = FAULTS[name]
     with scene.case(lock) as case:
         fault(case)
+        if 0 not in case.codes:
+            scene.hosts.restore()
+            case.run_until_free(HEAD)
         return case.outcome(name)

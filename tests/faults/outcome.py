@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kizami.ledger import RunEntry, State
+from kizami.ledger import RunEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +22,7 @@ class LedgerLine:
     """Attempts at parts that failed, by what became of them."""
     parts: int
     parts_found: int
-    """Parts that an earlier run had finished."""
-    times: int = 1
-    """How many entries in a row say the same."""
+    """Parts that an earlier run or attempt had finished."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,24 +66,23 @@ def comparison(expected: Counter[Any], found: Counter[Any]) -> tuple[int, int, i
 
 
 def told(entries: Sequence[RunEntry]) -> list[LedgerLine]:
-    """What the entries tell, the oldest first; runs refused for the lock are one line in a row."""
-    lines: list[LedgerLine] = []
-    for entry in entries:
-        line = LedgerLine(
+    """What the entries tell, the oldest first."""
+    return [
+        LedgerLine(
             state=str(entry.state),
             stage=entry.stage,
             exit_code=entry.exit_code,
             error=entry.error.name if entry.error else None,
-            failed_attempts=dict(Counter(attempt.what for attempt in entry.failed_attempts)),
+            failed_attempts=dict(Counter(_briefly(attempt.what) for attempt in entry.failed_attempts)),
             parts=entry.counts.parts,
             parts_found=entry.counts.parts_reused,
         )
-        if entry.state is State.REFUSED and lines and lines[-1].state == State.REFUSED:
-            last = lines.pop()
-            line = LedgerLine(**{**_fields(last), "times": last.times + 1})
-        lines.append(line)
-    return lines
+        for entry in entries
+    ]
 
 
-def _fields(line: LedgerLine) -> dict[str, Any]:
-    return {name: getattr(line, name) for name in LedgerLine.__slots__}
+def _briefly(what: str) -> str:
+    """What became of an attempt, without the URLs that a message of the store has in it."""
+    if "://" in what:
+        return "the store did not answer"
+    return what.partition(" (")[0].partition(";")[0]

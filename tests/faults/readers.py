@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 import kizami
+from kizami.errors import UnavailableError
 
 COLUMNS: Final = ["doc_id", "field", "position", "lemma"]
 _PAUSE_SECONDS: Final = 0.2
@@ -55,11 +56,13 @@ class Readers:
         self.reads += 1
         try:
             rows = ds.dataset(kizami.snapshot_path(self._store, self._corpus), format="parquet").to_table(COLUMNS)
-        except Exception as error:  # whatever a reader can meet
-            if "does not answer" in str(error) or "Could not connect" in str(error) or "NETWORK_CONNECTION" in str(error):
-                self.store_away += 1
-            else:
+        except (UnavailableError, OSError) as error:
+            if isinstance(error, FileNotFoundError):
                 self.disturbed.append(f"{type(error).__name__}: {error}")
+            else:
+                self.store_away += 1
+        except Exception as error:  # whatever else a reader can meet
+            self.disturbed.append(f"{type(error).__name__}: {error}")
         else:
             if not any(rows.equals(table) for table in self._tables):
                 self.disturbed.append(f"{rows.num_rows} rows that are no snapshot's")

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from faults.outcome import Outcome, comparison, told
 from faults.readers import COLUMNS, Readers
-from kizami.ledger import RunEntry
+from kizami.ledger import RunEntry, State
 from kizami.stores import open_store
 from support import corpora
 from support.job import configuration
@@ -64,6 +64,8 @@ class Scene:
         self.yesterday: Published
         self.undisturbed: pa.Table
         """All rows of today's snapshot."""
+        self.parts = 0
+        """Of today's snapshot."""
         self.texts: Counter[tuple[str, str, int, str]]
         """What its rows must be, told without any code of Kizami."""
 
@@ -88,7 +90,8 @@ class Scene:
             with case.run(HEAD, day=day) as run:
                 if run.wait(120):
                     raise RuntimeError(f"a run without any fault failed: {run.stderr}")
-        self.undisturbed = published(case.store, CORPUS).rows()
+        whole = published(case.store, CORPUS)
+        self.undisturbed, self.parts = whole.rows(), len(whole.manifest.parts)
         return self
 
     def __exit__(
@@ -150,7 +153,7 @@ class Case:
             fields=FIELDS,
             id_column="doc_id",
             head=self.lock.toml,
-            more="[corpora.recipes.gates]\nrows_gained = \"off\"\n",
+            more='[corpora.recipes.gates]\nrows_gained = "off"\n',
         )
         self.readers = Readers(self.store, CORPUS, self._known)
 
@@ -191,7 +194,8 @@ class Case:
     def entries(self) -> list[RunEntry]:
         """The ledger since yesterday, the oldest first, runs that were refused left out."""
         before = {entry.run for entry in ledger(self.scene.store("yesterday"), CORPUS)}
-        return [entry for entry in ledger(self.store, CORPUS)[::-1] if entry.run not in before]
+        since = [entry for entry in ledger(self.store, CORPUS)[::-1] if entry.run not in before]
+        return [entry for entry in since if entry.state is not State.REFUSED]
 
     def outcome(self, fault: str) -> Outcome:
         """What came of it all, the readers having read once more."""

@@ -1,4 +1,4 @@
-"""Readers in a loop during a hundred publications and rollbacks: each time they have a whole snapshot in their hands."""
+"""Readers in a loop during a hundred publications and rollbacks: each time they have a whole snapshot at hand."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Hosts on one machine: network namespaces joined by a bridge in a namespace of its own. Needs root and iproute2.
 
-A host has its name, its address, its processes, and one folder that no other host sees; the rest of the file system they
-share. Nothing of it touches the machine's own network: the links are made inside the namespaces, and nothing leads out.
+A host has its name, its address, its processes, and one folder that no other host sees; the rest of the file system is
+shared. Nothing of it touches the machine's own network: the links are inside the namespaces, and none leads out.
 """
 
 from __future__ import annotations
