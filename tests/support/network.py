@@ -1,7 +1,8 @@
 """Hosts on one machine: network namespaces joined by a bridge in a namespace of its own. Needs root and iproute2.
 
-A host has its name, its address, its processes, and one folder that no other host sees; the rest of the file system is
-shared. Nothing of it touches the machine's own network: the links are inside the namespaces, and none leads out.
+A host has its name, which the others know, its address, its processes, and one folder that no other host sees; the rest
+of the file system is shared. Nothing of it touches the machine's own network: the links are inside the namespaces, and
+none leads out.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ _NETWORK: Final = "10.77.0"
 _CLONE_NEWNET: Final = 0x40000000
 _INIT: Final = """
 import signal, socket, subprocess, sys
-name, own, seen = sys.argv[1:]
+name, hosts, own, seen = sys.argv[1:]
 socket.sethostname(name)
+subprocess.run(["mount", "--bind", hosts, "/etc/hosts"], check=True)
 subprocess.run(["mount", "--bind", own, seen], check=True)
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 print("up", flush=True)
@@ -96,7 +98,13 @@ class Network:
     def switch_on(self, host: str) -> None:
         """Start a host, with nothing on it."""
         command = ["ip", "netns", "exec", self._namespace(host), "unshare", "--uts", "--mount-proc", "--pid", "--fork"]
-        command += [sys.executable, "-c", _INIT, host, str(self._folder / host), str(self.own)]
+        command += [
+            sys.executable,
+            "-c",
+            _INIT,
+            host,
+            *map(str, (self._folder / "hosts", self._folder / host, self.own)),
+        ]
         errors = self._folder / f"{host}.errors"
         with errors.open("wb") as log:
             init = self._inits[host] = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
@@ -158,6 +166,8 @@ class Network:
         self._ip("-n", switch, "addr", "add", f"{DOOR}/24", "dev", "bridge")
         self._ip("-n", switch, "link", "set", "bridge", "up")
         self.own.mkdir()
+        known = {"localhost": "127.0.0.1", **self.addresses}
+        (self._folder / "hosts").write_text("".join(f"{address} {name}\n" for name, address in known.items()))
         for host, address in self.addresses.items():
             own = self._namespace(host)
             self._add(own)
