@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -66,10 +67,8 @@ class Compose:
     def start(self, name: str) -> None:
         """Start a service, once what it depends on is as it must be."""
         for needed, how in SERVICES[name].get("depends_on", {}).items():
-            wait = self._completed if _NEEDED[how["condition"]] == "completed" else self._healthy
-            await_condition(
-                lambda wait=wait, needed=needed: wait(needed), f"{needed} for {name}: {self.log(needed)}", 90
-            )  # type: ignore[misc]
+            is_so = self._completed if _NEEDED[how["condition"]] == "completed" else self._healthy
+            await_condition(partial(is_so, needed), f"{needed}, for {name}: {self.log(needed)}", 90)
         command = [self._placed(word) for word in SERVICES[name]["command"]]
         if name == "s3":
             command = [str(BIN / "weed"), *command]  # what the image of SeaweedFS begins with
