@@ -15,9 +15,9 @@ from typing import Any, Final
 
 from benchmarks.machine import machine
 from benchmarks.readme import put_between
-from faults.faults import FAULTS, strike
 from faults.report import ENGLISH, JAPANESE, Words, markdown
 from faults.scene import Scene
+from faults.strikes import FAULTS, strike
 from support import corpora, network
 from support.s3_server import S3Server
 from support.two_hosts import CPUS, TwoHosts

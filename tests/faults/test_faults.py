@@ -8,10 +8,10 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from faults.faults import FAULTS, strike
 from faults.outcome import LedgerLine, Outcome
 from faults.report import ENGLISH, JAPANESE, markdown
 from faults.scene import CORPUS, TODAY, YESTERDAY, Scene
+from faults.strikes import FAULTS, strike
 from support import network
 from support.s3_server import S3Server
 from support.store_contents import ledger, published
