@@ -25,7 +25,7 @@ from kizami.predecessor import PlannedPart
 from kizami.renewal import NOTHING, Renewal
 from kizami.stores import ObjectStore
 from kizami_jobs.progress import Progress
-from kizami_jobs.retries import OnLoss, retry, trying_again
+from kizami_jobs.retries import OnLoss, PutOff, retry, trying_again
 from kizami_jobs.tasks import (
     ProgressBoard,
     SharedStore,
@@ -115,7 +115,7 @@ def build_parts(
     del slices
     pending = {submit(attempt): attempt for attempt in attempts}
     del attempts
-    put_off: list[tuple[float, _Attempt]] = []
+    put_off = PutOff[_Attempt]()
     built: list[WorkerReport] = []
     try:
         while pending or put_off:
@@ -130,10 +130,8 @@ def build_parts(
                     failed = FailedAttempt(attempt.job.number, outcome.failed[-1], outcome.wait_seconds)
                     on_loss(failed)
                     progress.say(f"part {failed.part}: {trying_again(failed, len(outcome.failed))}")
-                    put_off.append((time.monotonic() + outcome.wait_seconds, outcome))
-            now = time.monotonic()
-            pending |= {submit(attempt): attempt for due, attempt in put_off if due <= now}
-            put_off = [each for each in put_off if each[0] > now]
+                    put_off.add(outcome, outcome.wait_seconds)
+            pending |= {submit(attempt): attempt for attempt in put_off.due()}
             check()
             standing: Standing = ray.get(board.standing.remote())
             if _is_overdue(standing, corpus, pending.values()):
@@ -154,23 +152,37 @@ def derive_parts(
     shared: SharedStore,
     *,
     check: Callable[[], None],
+    on_loss: OnLoss = lambda _failed: None,
 ) -> list[BuiltPart]:
     """Derive what copied parts lack of versions of the schema, given by name; the parts, in the order given.
 
-    ``check`` is as that of ``build_parts``.
+    ``check`` and ``on_loss`` are as those of ``build_parts``; a lost worker Ray replaces by itself.
     """
-    tasks = [derive_versions.remote(corpus, run, part, versions, shared) for part in parts]
-    pending = list(tasks)
+
+    def submit(part: BuiltPart) -> Any:
+        return derive_versions.remote(corpus, run, part, versions, shared)
+
+    pending = {submit(part): (place, 1) for place, part in enumerate(parts)}
+    put_off = PutOff[tuple[int, int]]()
+    made: dict[int, BuiltPart] = {}
     try:
-        while pending:
-            done, pending = ray.wait(pending, num_returns=len(pending), timeout=_POLL_SECONDS)
-            ray.get(done)  # an error ends it at once
+        while pending or put_off:
+            for task in _wait(list(pending)):
+                place, attempts = pending.pop(task)
+                try:
+                    made[place] = ray.get(task)
+                except RayError as error:
+                    again = retry(error, attempts)
+                    if again is None:
+                        raise
+                    on_loss(FailedAttempt(parts[place].number, *again))
+                    put_off.add((place, attempts + 1), again[1])
+            pending |= {submit(parts[place]): (place, attempts) for place, attempts in put_off.due()}
             check()
     finally:
         for task in pending:
             ray.cancel(task, force=True)
-    made: list[BuiltPart] = ray.get(tasks)
-    return made
+    return [made[place] for place in range(len(parts))]
 
 
 def _board() -> Any:

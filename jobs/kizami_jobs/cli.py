@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
 from typing import Any, Final
@@ -87,8 +87,10 @@ def _submitted(parsed: argparse.Namespace) -> Answer:
         run=submission.run,
         user=user,
     )
+    # The store is the one where it lies, whatever ~ is on this host.
+    config = replace(submission.config(), store=place.store)
     try:
-        return _perform(parsed, submission.config(), request)
+        return _perform(parsed, config, request)
     finally:
         with suppress(KizamiError):
             if ended(store, place) is not None:  # else it can still be made: the store was away, say

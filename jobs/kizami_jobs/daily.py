@@ -356,7 +356,15 @@ class _Run:
             self.progress.say(f"parts to be derived from unchanged ones: {len(lacking):,}")
             run = self.record.entry.run
             with probed(self.store, self.corpus.name, run) as shared:
-                lacking = derive_parts(lacking, self.corpus.name, run, self._names, shared, check=self._may_go_on)
+                lacking = derive_parts(
+                    lacking,
+                    self.corpus.name,
+                    run,
+                    self._names,
+                    shared,
+                    check=self._may_go_on,
+                    on_loss=self._note_loss,
+                )
         return [*whole, *lacking]
 
     def _count(self, parts: Sequence[BuiltPart], built: Sequence[WorkerReport]) -> None:

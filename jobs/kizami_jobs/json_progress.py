@@ -67,8 +67,8 @@ class JsonProgress(Progress):
         )
 
     def texts(self, done: int) -> None:
-        """``done`` texts are done by now: a line whenever 10,000 more are, or several times as many at once."""
-        if done // EVERY_TEXTS > self._done // EVERY_TEXTS or (done == self._total > self._done):
+        """``done`` texts are done by now: a line if that is 10,000 more, or several times as many at once."""
+        if done // EVERY_TEXTS > self._done // EVERY_TEXTS:
             seconds = max(time.monotonic() - self._started, 1e-3)
             self._log.event("progress", texts=done, texts_total=self._total, texts_per_second=round(done / seconds, 1))
-            self._done = done
+        self._done = done

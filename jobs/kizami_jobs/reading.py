@@ -20,7 +20,7 @@ from kizami.ledger import FailedAttempt
 from kizami.parts import WHOLE, Bounds, cut_bounds, follow_bounds
 from kizami.sources import SourceFile, absent_columns
 from kizami.suppression import NOBODY, Suppression
-from kizami_jobs.retries import OnLoss, retry
+from kizami_jobs.retries import OnLoss, PutOff, retry
 from kizami_jobs.tasks import BlockIndex, read_file
 
 _WAIT_SECONDS: Final = 0.5
@@ -110,8 +110,9 @@ class _Reading:
 
     number: int
     file: SourceFile
-    found: Corpus
     attempts: int = 1
+    found: Corpus | None = None
+    """None until it begins: one takes memory for each part."""
 
 
 def read_corpus(
@@ -135,15 +136,14 @@ def read_corpus(
     """
     corpus = Corpus(bounds)
     given = ray.put((bounds, ids, suppression))
-    waiting = [_Reading(number, file, Corpus(bounds)) for number, file in enumerate(files)][::-1]
+    waiting = [_Reading(number, file) for number, file in enumerate(files)][::-1]
     streams: dict[Any, _Reading] = {}
-    put_off: list[tuple[float, _Reading]] = []
+    put_off = PutOff[_Reading]()
     while waiting or streams or put_off:
-        now = time.monotonic()
-        waiting += [reading for due, reading in put_off if due <= now]
-        put_off = [each for each in put_off if each[0] > now]
+        waiting += put_off.due()
         while waiting and len(streams) < _FILES_AT_ONCE:
             reading = waiting.pop()
+            reading.found = Corpus(bounds)
             streams[read_file.remote(reading.file, reading.number, config, given)] = reading
         if not streams:
             time.sleep(_WAIT_SECONDS)
@@ -152,6 +152,7 @@ def read_corpus(
         stream: Any  # Ray types a stream of objects as one object
         for stream in ready:
             reading = streams[stream]
+            assert reading.found is not None
             try:
                 reference = next(stream, None)
                 if reference is None:
@@ -168,8 +169,7 @@ def read_corpus(
                 failed = FailedAttempt(None, f"source file {reading.number}: {again[0]}", again[1])
                 on_loss(failed)
                 # From the beginning: nothing of this attempt counts.
-                anew = _Reading(reading.number, reading.file, Corpus(bounds), reading.attempts + 1)
-                put_off.append((now + failed.wait_seconds, anew))
+                put_off.add(_Reading(reading.number, reading.file, reading.attempts + 1), failed.wait_seconds)
     if corpus.columns or len(corpus.doc_ids):
         absent_columns(
             frozenset(corpus.columns), source=config.source, id_column=config.id_column, fields=config.fields

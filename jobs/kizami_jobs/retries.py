@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from ray.exceptions import (
     NodeDiedError,
@@ -33,6 +34,28 @@ _LOSSES: Final[Mapping[type[Exception], str]] = {
 
 
 OnLoss = Callable[[FailedAttempt], None]
+Item = TypeVar("Item")
+
+
+class PutOff(Generic[Item]):
+    """What is to be tried again, each after a while of its own."""
+
+    def __init__(self) -> None:
+        self._items: list[tuple[float, Item]] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._items)
+
+    def add(self, item: Item, seconds: float) -> None:
+        """Put off by so many seconds."""
+        self._items.append((time.monotonic() + seconds, item))
+
+    def due(self) -> list[Item]:
+        """Those whose time has come; they are not put off any more."""
+        now = time.monotonic()
+        found = [item for due, item in self._items if due <= now]
+        self._items = [each for each in self._items if each[0] > now]
+        return found
 
 
 def retry(error: Exception, attempts: int) -> tuple[str, float] | None:

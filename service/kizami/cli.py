@@ -233,7 +233,7 @@ def _history_details(entry: RunEntry) -> Iterator[str]:
             f"{count:,} {reason}" for reason, count in entry.quarantined_by_reason.items()
         )
     for failed in entry.failed_attempts:
-        yield f"{'source' if failed.part is None else f'part {failed.part}'} tried again: {failed.what}"
+        yield f"{'' if failed.part is None else f'part {failed.part} '}tried again: {failed.what}"
     if entry.late_since:
         yield f"late since {entry.late_since}"
     if len(entry.schemas) > 1:

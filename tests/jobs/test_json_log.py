@@ -47,9 +47,7 @@ def test_a_run_is_told_in_json(local_ray: int, tmp_path: Path, capsys: pytest.Ca
     assert end["counts"]["rows"] == entry.counts.rows
     assert end["duration_ms"] > 0
     events = {each["event"] for each in middle}
-    assert {"message", "warning", "progress"} <= events
-    (progress,) = [each for each in middle if each["event"] == "progress"]
-    assert progress["texts"] == progress["texts_total"] == entry.counts.texts
+    assert events == {"message", "warning"}
     for document in documents:
         assert document["title"] not in err
     assert "秘密" not in err
@@ -87,16 +85,16 @@ def test_what_ray_prints_is_json_too(tmp_path: Path) -> None:
 
 
 def test_progress_is_told_every_ten_thousand_texts() -> None:
-    """Once for each look at which 10,000 more are done, and at the last."""
+    """Once for each look at which 10,000 more are done; a part that is tried again may take some back."""
     stream = io.StringIO()
     progress = JsonProgress(JsonLog(stream))
     progress.begin(ENTRY, {})
     progress.start_texts(45_000)
-    for done in (0, 9_999, 10_000, 10_001, 19_999, 31_000, 44_999, 45_000, 45_000):
+    for done in (0, 9_999, 10_000, 10_001, 19_999, 31_000, 9_000, 12_000, 45_000, 45_000):
         progress.texts(done)
     progress.end_texts()
     told: Sequence[int] = [each["texts"] for each in _events(stream.getvalue()) if each["event"] == "progress"]
-    assert told == [10_000, 31_000, 44_999, 45_000]
+    assert told == [10_000, 31_000, 12_000, 45_000]
 
 
 def test_an_unknown_form_of_log_is_a_usage_error(

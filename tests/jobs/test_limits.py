@@ -6,11 +6,13 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kizami.ledger import RunEntry, State
 from kizami.stores import open_store
+from kizami.stores.s3 import S3Patience
 from support.faulty_s3 import FaultyS3, FaultyStore
 from support.job import configuration, kizami, run
 from support.kitchen import expected_texts, jsonl, recipes
@@ -20,6 +22,8 @@ from support.store_contents import head, ledger, published, staged
 pytestmark = [pytest.mark.s3, pytest.mark.ray]
 
 DAY = "2026-11-23"
+SOURCE_REQUESTS = 3
+"""That Arrow's S3 makes for one read before it gives up."""
 
 
 class Scene:
@@ -31,15 +35,21 @@ class Scene:
         self.store = f"{self._url}/store"
         open_store(f"{self._url}/source").put(f"{DAY}/recipes.jsonl", jsonl(recipes(12)))
 
-    def configured(self, more: str = "") -> Path:
+    def configured(self, more: str = "", part_bytes: str = "1KiB") -> Path:
         """The configuration; called again, another one in the same place."""
         return configuration(
-            self.folder, store=self.store, source=f"{self._url}/source/{{date}}", part_bytes="1KiB", more=more
+            self.folder, store=self.store, source=f"{self._url}/source/{{date}}", part_bytes=part_bytes, more=more
         )
 
-    def run(self, more: str) -> KizamiProcess:
-        """A run as a process of its own."""
-        return KizamiProcess(["run", "recipes", "--date", DAY, "--config", self.configured(more)], self.folder)
+    def run(self, more: str = "", part_bytes: str = "1KiB") -> KizamiProcess:
+        """A run as a process of its own, whose workers, too, meet the proxy."""
+        config = self.configured(more, part_bytes)
+        return KizamiProcess(["run", "recipes", "--date", DAY, "--config", config, "--json"], self.folder)
+
+    def __call__(self, more: str = "", part_bytes: str = "1KiB") -> tuple[int, Any, str]:
+        """A run from beginning to end: its exit code, its answer, what stands on stderr."""
+        with self.run(more, part_bytes) as process:
+            return process.wait(), json.loads(process.stdout), process.stderr
 
     def entry(self) -> RunEntry:
         """The newest entry of the ledger."""
@@ -64,12 +74,11 @@ def _assert_given_up(scene: Scene, stage: str, key: str) -> None:
     assert head(scene.store).commits == 0
 
 
-def test_a_part_past_its_limit_ends_the_run(local_ray: int, scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_part_past_its_limit_ends_the_run(local_ray: int, scene: Scene) -> None:
     """With 124, named, and without another attempt; what was finished is taken over when it goes better."""
     scene.proxy.delay("PUT", r"/staging/", 0.0, times=1)  # the first one passes
     rule = scene.proxy.hold("PUT", r"/staging/", times=None)
-    config = scene.configured('part_time_limit = "3s"\n')
-    code, answer, err = kizami(capsys, "run", "recipes", "--date", DAY, "--config", config)
+    code, answer, err = scene('part_time_limit = "3s"\n')
     assert code == 124, err
     assert "took longer than the part_time_limit of recipes, 3s: nothing was published" in answer["message"]
     assert "trying it again" not in err
@@ -83,20 +92,20 @@ def test_a_part_past_its_limit_ends_the_run(local_ray: int, scene: Scene, capsys
     assert published(scene.store).texts() == expected_texts(recipes(12))
 
 
-def test_a_run_past_its_limit_ends(local_ray: int, scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_past_its_limit_ends(scene: Scene) -> None:
     """With 124, wherever it is: here the source does not answer. It was late before, and said so once."""
     rule = scene.proxy.hold("GET", rf"source/{DAY}/recipes", times=None)
-    config = scene.configured('time_limit = "4s"\nexpected_time = "1s"\n')
-    code, answer, err = kizami(capsys, "run", "recipes", "--date", DAY, "--config", config)
-    assert code == 124
-    assert "the run took longer than its time_limit, 4s: nothing was published" in answer["message"]
+    # Long enough for a slow host to have started its Ray.
+    code, answer, err = scene('time_limit = "10s"\nexpected_time = "1s"\n')
+    assert code == 124, err
+    assert "the run took longer than its time_limit, 10s: nothing was published" in answer["message"]
     assert err.count("late: the run takes longer than its expected_time, 1s") == 1
     rule.release(drop=True)
     _assert_given_up(scene, "read", "time_limit")
     assert scene.entry().late_since is not None
 
 
-def test_a_late_run_publishes_all_the_same(local_ray: int, scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_late_run_publishes_all_the_same(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
     """The ledger has it while the run still goes on, for whoever watches from outside; history tells it."""
     rule = scene.proxy.hold("GET", rf"source/{DAY}/recipes", times=None)
     with scene.run('expected_time = "1s"\n') as process:
@@ -126,19 +135,19 @@ def test_sigterm_ends_a_run_whose_cluster_hangs(scene: Scene) -> None:
     assert head(scene.store).holder is None
 
 
-def test_a_store_that_refuses_is_asked_again_and_the_ledger_has_it(
-    local_ray: int, scene: Scene, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A part whose upload fails for longer than S3's own retries is made again, after a while; so is a source."""
-    uploads = scene.proxy.slow_down("PUT", r"/staging/", times=7)
-    code, answer, err = kizami(capsys, "run", "recipes", "--date", DAY, "--config", scene.configured(), "--full")
+def test_a_store_that_refuses_is_asked_again_and_the_ledger_has_it(scene: Scene) -> None:
+    """A source that cannot be read, and a part that cannot be written, for longer than a request is repeated: both are
+    made again after a second."""
+    source = scene.proxy.slow_down("GET", rf"source/{DAY}/recipes", times=SOURCE_REQUESTS + 1)
+    upload = scene.proxy.slow_down("PUT", r"/staging/", times=S3Patience().attempts + 1)
+    code, answer, err = scene(part_bytes="32MiB")
     assert code == 0, err
-    assert uploads.hits == 7
-    failed = answer["run"]["failed_attempts"]
-    assert failed
-    assert all(each["part"] is not None and "staging" in each["what"] for each in failed)
-    assert {each["wait_seconds"] for each in failed} <= {1.0, 3.0, 9.0}
-    assert json.dumps(answer)
+    assert (source.hits, upload.hits) == (source.times, upload.times)
+    reading, writing = answer["run"]["failed_attempts"]
+    assert (reading["part"], writing["part"]) == (None, 0)
+    assert "recipes.jsonl cannot be read" in reading["what"]
+    assert "/staging/" in writing["what"]
+    assert (reading["wait_seconds"], writing["wait_seconds"]) == (1.0, 1.0)
     assert published(scene.store).texts() == expected_texts(recipes(12))
 
 

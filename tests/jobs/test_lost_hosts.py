@@ -40,6 +40,7 @@ def test_what_a_lost_host_had_is_made_again_by_another(s3_server: S3Server, s3_u
                 rule.await_reached(120)
                 lost.end()
                 rule.release(drop=True)
+                proxy.clear()
                 cluster.add_host("127.0.0.3", cpus=2)
                 assert process.wait(200) == 0, process.stderr
                 answer = json.loads(process.stdout)

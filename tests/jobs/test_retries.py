@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -11,7 +12,8 @@ from kizami.analysis.watchdog import AnalyserFaultError
 from kizami.errors import ConfigurationError, DataError, DeadlineError, LastingError, UnavailableError
 from kizami.ledger import FailedAttempt
 from kizami.stores import OutcomeUnknownError
-from kizami_jobs.retries import ATTEMPTS, retry, trying_again
+from kizami_jobs.retries import ATTEMPTS, PutOff, retry, trying_again
+from support.memory_store import Clock
 
 _ray: Any = ray.exceptions  # has no types
 
@@ -81,3 +83,17 @@ def test_another_attempt_is_announced() -> None:
     failed = FailedAttempt(3, "its worker died", 9.0)
     assert trying_again(failed, 3) == "attempt 3 of 4: its worker died; trying it again after 9 s"
     assert trying_again(FailedAttempt(3, "x"), 1) == "attempt 1 of 4: x; trying it again"
+
+
+def test_what_is_put_off_comes_once_when_its_time_has_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each after its own seconds."""
+    clock = Clock()
+    monkeypatch.setattr(time, "monotonic", clock)
+    put_off = PutOff[str]()
+    put_off.add("later", 9)
+    put_off.add("soon", 1)
+    found = []
+    for clock.now in (0, 1, 2, 9, 10):
+        found.append(put_off.due())
+    assert found == [[], ["soon"], [], ["later"], []]
+    assert not put_off

@@ -107,11 +107,14 @@ def test_a_submitted_run_is_waited_for(submitter: Submitter) -> None:
 
 
 def test_reprocess_is_submitted_like_a_run_and_its_ids_stay_in_the_store(submitter: Submitter) -> None:
-    """The ids come to the run, but not to those who see the cluster's list of jobs."""
+    """The ids come to the run, but not to those who see the cluster's list of jobs. Logs for programs are JSON from end
+    to end, the job's and Ray's included."""
     assert submitter()[0] == 0
     doc_id = recipes(12)[3]["recipe_id"]
-    code, answer, err = submitter("--id", doc_id)
+    code, answer, err = submitter("--log", "json", "--id", doc_id)
     assert code == 0, err
+    events = [json.loads(line) for line in err.splitlines()]
+    assert [each["event"] for each in events if each.get("event") in {"start", "end"}] == ["start", "end"]
     run = answer["run"]
     assert (run["verb"], run["state"]) == ("reprocess", "published")
     assert 0 < run["counts"]["texts_analysed"] < run["counts"]["texts"]

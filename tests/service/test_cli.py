@@ -205,7 +205,8 @@ def ledger(tmp_path: Path) -> tuple[str, list[RunEntry]]:
         entry(
             "20261120T050000Z-a",
             quarantined_by_reason={"duplicate_id": 1234, "analysis_failed": 1},
-            failed_attempts=(FailedAttempt(3, "its worker died"), FailedAttempt(3, "its host died")),
+            failed_attempts=(FailedAttempt(3, "its worker died"), FailedAttempt(None, "Ray read a.jsonl again")),
+            late_since="2026-11-20T05:01:00Z",
         ),
         entry("20261119T050000Z-9", state=State.CANDIDATE, snapshot="20261119T050000Z-s"),
     ]
@@ -232,7 +233,8 @@ def test_history_is_a_line_a_run(ledger: tuple[str, list[RunEntry]], capsys: pyt
         f"2026-11-23T05:00:00Z  2026-11-23  run        published    exit 0  {counts}  20261120T050000Z-a",
         "    quarantined: 1,234 duplicate_id, 1 analysis_failed",
         "    part 3 tried again: its worker died",
-        "    part 3 tried again: its host died",
+        "    tried again: Ray read a.jsonl again",
+        "    late since 2026-11-20T05:01:00Z",
         f"2026-11-23T05:00:00Z  2026-11-23  run        candidate    exit 0  {counts}  20261119T050000Z-9",
         "    candidate 20261119T050000Z-s",
     ]
