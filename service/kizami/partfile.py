@@ -164,9 +164,9 @@ def _column(values: pa.ChunkedArray, field: pa.Field, codes: _Codes) -> pa.Array
 class _Codes:
     """Makes one dictionary of the several of a column's chunks, for Parquet to write as it is.
 
-    The dictionary holds the values that occur, each once, the more frequent ones first: equal rows make equal bytes,
-    and small codes compress better. Columns of tokens often share their indices, which are then counted once.
-    ``lengths`` are those of the lists, the same in every column.
+    The dictionary holds the values that occur, each once, the more frequent ones first, equally frequent ones as they
+    first occur in the rows: equal rows make equal bytes, and small codes compress better. Columns of tokens often share
+    their indices, which are then counted once. ``lengths`` are those of the lists, the same in every column.
     """
 
     def __init__(self, lengths: npt.NDArray[np.int64]) -> None:
@@ -183,8 +183,7 @@ class _Codes:
         frequency = np.bincount(
             code_of + 1, np.concatenate([count for _, count in counted]), len(distinct.dictionary) + 1
         )[1:]
-        # Equally frequent ones stand as they first occur in `used`, which depends on the chunks: hence by value.
-        order = np.lexsort((_ranks(distinct.dictionary), -frequency))
+        order = np.argsort(-frequency, kind="stable")
         rank = np.empty(len(order) + 1, np.int32)
         rank[order] = np.arange(len(order), dtype=np.int32)
         rank[-1] = -1  # of null, whose code is -1
@@ -203,22 +202,20 @@ class _Codes:
         return pa.ListArray.from_arrays(self._offsets, values)
 
     def _count(self, chunk: pa.DictionaryArray) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """The indices that occur in a chunk, and how often."""
+        """The indices that occur in a chunk, in the order in which they first do, and how often."""
         indices = chunk.indices
         key = (indices.buffers()[1].address if len(indices) else 0, indices.offset, len(indices))
         if key not in self._counted:
             codes = codes_of(chunk)
-            count = np.bincount(codes[codes >= 0] if indices.null_count else codes)
+            if indices.null_count:
+                codes = codes[codes >= 0]
+            count = np.bincount(codes)
+            first = np.empty(len(count), np.int32)
+            first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1, dtype=np.int32)  # the last one written stays
             values = np.flatnonzero(count)
+            values = values[np.argsort(first[values])]
             self._counted[key] = (indices, values, count[values])  # kept with the indices, so the address stays theirs
         return self._counted[key][1:]
-
-
-def _ranks(values: pa.StringArray) -> npt.NDArray[np.int64]:
-    """The rank of each of some distinct strings among them."""
-    ranks = np.empty(len(values), np.int64)
-    ranks[pc.sort_indices(values).to_numpy()] = np.arange(len(values))
-    return ranks
 
 
 _INSPECTED: Final = ["doc_id", "field", "position", "text", "surface", "start", "is_unknown"]

@@ -40,12 +40,20 @@ class Prepared:
 
 
 def cut_bounds(doc_ids: pa.Array, text_bytes: npt.NDArray[np.int64], part_bytes: int) -> Bounds:
-    """Bounds for a first run: parts of ``part_bytes`` of text, the last one smaller.
+    """Bounds for a first run: as few parts as ``part_bytes`` of text each allow, all of the same size, so that none is
+    left over for one worker while the others have nothing to do.
 
     ``doc_ids`` are distinct and sorted; ``text_bytes`` are the UTF-8 bytes of each. A part ends with the document that
-    brings it to ``part_bytes``.
+    brings it and those before it to their share of the whole. ``follow_bounds`` leaves them as they are.
     """
-    return ("", *_cuts(doc_ids, text_bytes, part_bytes))
+    total = np.cumsum(text_bytes)
+    whole = int(total[-1]) if len(total) else 0
+    parts = max(1, -(-whole // part_bytes))
+    shares = np.array([-(-whole * part // parts) for part in range(1, parts)], np.int64)
+    places = np.unique(np.searchsorted(total, shares)) + 1
+    even = ("", *doc_ids.take(pa.array(places[places < len(doc_ids)])).to_pylist())
+    # Documents of uneven sizes may leave parts that are too small.
+    return follow_bounds(even, doc_ids, text_bytes, part_bytes)
 
 
 def follow_bounds(previous: Bounds, doc_ids: pa.Array, text_bytes: npt.NDArray[np.int64], part_bytes: int) -> Bounds:

@@ -34,20 +34,15 @@ from kizami.runs import ranges, run_offsets, running_sums
 from kizami.strings import joined_bytes
 from kizami_schemas import v1
 
-_LINE: Final = r"\t%phl\t%phr\t%pw\n"
-_TOKEN_FORMAT: Final = r"%pS%m\t0" + _LINE
-_UNKNOWN_FORMAT: Final = r"%pS%m\t1" + _LINE
-"""How MeCab prints a token: leading spaces and surface, whether unknown, left and right context ids, word cost.
+_TOKEN_FORMAT: Final = r"%M\t%phl\t%pw"
+_UNKNOWN_FORMAT: Final = r"%M\t-%phl\t%pw"
+_RIGHT_FORMAT: Final = r"\t%phr"
+"""How MeCab prints a token: leading spaces and surface, left context id (with a minus if it is unknown), word cost; and
+where there is a user dictionary, the right context id too. To print less than half a feature string costs as little.
 
 The shown form holds neither tabs nor line ends, so nothing in a text can be mistaken for these separators.
 """
-_LINE_TYPES: Final = {
-    "head": pa.string(),
-    "is_unknown": pa.bool_(),
-    "left": pa.int64(),
-    "right": pa.int64(),
-    "cost": pa.int64(),
-}
+_LINE_TYPES: Final = {"head": pa.string(), "left": pa.int64(), "cost": pa.int64(), "right": pa.int64()}
 
 _LEXICON_LIMIT: Final = 300_000
 """Dictionary entries remembered, some 200 bytes each. Literature of 43 million characters has about 110,000."""
@@ -142,20 +137,23 @@ class Analyser:
         offsets = np.concatenate(([0], ends[:count]), dtype=np.int32)
         equal = pa.StringArray.from_buffers(count, pa.py_buffer(offsets), pa.py_buffer(data)).dictionary_encode()
         line = equal.indices.to_numpy()
-        kinds = _parse_lines(equal.dictionary)
+        kinds = _parse_lines(equal.dictionary, with_right=self.dictionary.user is not None)
         heads = kinds["head"]
         surfaces = pc.utf8_ltrim(heads, characters=" ")
         head_length, length = (pc.utf8_length(each).to_numpy().astype(np.int64) for each in (heads, surfaces))
-        is_unknown = kinds["is_unknown"].to_numpy(zero_copy_only=False)
-        numbers = (kinds[name].to_numpy() for name in ("left", "right", "cost"))
-        rows = self._lexicon.rows(PrintedTokens(surfaces, is_unknown, *numbers))
+        numbers = {name: kinds[name].to_numpy() for name in kinds if name != "head"}
+        is_unknown = numbers["left"] < 0
+        numbers["left"] = np.abs(numbers["left"])
+        rows = self._lexicon.rows(PrintedTokens(surfaces, is_unknown, **numbers))
         token_end = running_sums(head_length[line], tokens)
         return _Read(
             tokens=tokens,
-            row=rows[line],
+            line=line,
             start=token_end - length[line],
-            length=length[line],
-            is_unknown=is_unknown[line],
+            surfaces=surfaces,
+            length=length,
+            row=rows,
+            is_unknown=is_unknown,
             faults={}
             if _is_whole(sentences, tokens, token_end, heads.take(equal.indices))
             else _faults(sentences, printed),
@@ -166,16 +164,17 @@ class Analyser:
         counts = read.tokens[sentences.number]
         token = ranges((np.cumsum(read.tokens) - read.tokens)[sentences.number], counts)
         text_counts = np.bincount(sentences.text, counts, len(shown.bounds) - 1).astype(np.int64)
+        line = read.line[token]
         starts = read.start[token] + np.repeat(sentences.start, counts)
-        ends = shown.original(starts + read.length[token])
+        ends = shown.original(starts + read.length[line])
         starts = shown.original(starts)
-        row = pa.array(read.row[token])
-        surface = _slices(shown.joined, starts, ends).dictionary_encode()
+        row = pa.array(read.row[line])
+        surface = _surfaces(shown, read.surfaces, line, starts, ends)
         position = starts - np.repeat(shown.bounds[:-1], text_counts)
         values = {
             "surface": surface,
             "start": pa.array(position.astype(np.int32)),
-            "is_unknown": pa.array(read.is_unknown[token]),
+            "is_unknown": pa.array(read.is_unknown[line]),
         }
         for name in FEATURE_COLUMNS:
             values[name] = pa.DictionaryArray.from_arrays(row, self._lexicon.column(name), safe=False)
@@ -201,32 +200,38 @@ class _Sentences:
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """What MeCab said of distinct sentences. But for ``tokens``, an element a token."""
+    """What MeCab said of distinct sentences."""
 
     tokens: Offsets
     """Number of tokens of each sentence."""
+    line: _Indices
+    """An element a token: which of the distinct lines MeCab printed of it."""
+    start: Offsets
+    """An element a token: where it starts in its sentence, in code points of the shown form."""
+    surfaces: pa.StringArray
+    """An element a distinct line, as are the following: the surface, of the shown form."""
+    length: Offsets
+    """Code points of the surface."""
     row: _Indices
     """Row of the lexicon."""
-    start: Offsets
-    """Where the token starts in its sentence, and its length: code points of the shown form."""
-    length: Offsets
     is_unknown: npt.NDArray[np.bool_]
     faults: Mapping[int, str]
     """Number of each sentence whose tokens do not rebuild it, with a message that does not quote it."""
 
 
-def _parse_lines(lines: pa.StringArray) -> dict[str, pa.Array]:
+def _parse_lines(lines: pa.StringArray, *, with_right: bool) -> dict[str, pa.Array]:
     """Distinct lines as MeCab prints them, as columns."""
+    types = {name: type_ for name, type_ in _LINE_TYPES.items() if with_right or name != "right"}
     data = joined_bytes(lines)
     if not len(data):
-        return {name: pa.array([], type_) for name, type_ in _LINE_TYPES.items()}
+        return {name: pa.array([], type_) for name, type_ in types.items()}
     table = arrow_csv.read_csv(
         pa.BufferReader(data),
-        read_options=arrow_csv.ReadOptions(use_threads=False, column_names=list(_LINE_TYPES), block_size=1 << 30),
+        read_options=arrow_csv.ReadOptions(use_threads=False, column_names=list(types), block_size=1 << 30),
         parse_options=arrow_csv.ParseOptions(delimiter="\t", quote_char=False, ignore_empty_lines=False),
-        convert_options=arrow_csv.ConvertOptions(column_types=_LINE_TYPES, strings_can_be_null=False),
+        convert_options=arrow_csv.ConvertOptions(column_types=types, strings_can_be_null=False),
     ).combine_chunks()
-    return {name: table[name].chunk(0) for name in _LINE_TYPES}
+    return {name: table[name].chunk(0) for name in types}
 
 
 def _is_whole(sentences: Sequence[str], tokens: Offsets, token_end: Offsets, heads: pa.StringArray) -> bool:
@@ -260,7 +265,8 @@ def _tagger(folder: Path, words: Path | None):  # type: ignore[no-untyped-def]  
     except ImportError as error:
         raise ConfigurationError("fugashi is not installed: pip install 'kizami[jobs]'") from error
     # Without -O '' the dictionary's own dicrc chooses the output format and silently wins over -F.
-    arguments = f"-r /dev/null -d '{folder}' -O '' -F'{_TOKEN_FORMAT}' -U'{_UNKNOWN_FORMAT}' -E ''"
+    rest = (_RIGHT_FORMAT if words is not None else "") + r"\n"
+    arguments = f"-r /dev/null -d '{folder}' -O '' -F'{_TOKEN_FORMAT}{rest}' -U'{_UNKNOWN_FORMAT}{rest}' -E ''"
     if words is not None:
         arguments += " -u " + shlex.quote(f'"{words}"')  # MeCab takes a list of files, separated by commas
     return fugashi.GenericTagger(arguments).parse
@@ -285,6 +291,21 @@ def _or_surface(feature: pa.DictionaryArray, surface: pa.DictionaryArray) -> pa.
     return pa.DictionaryArray.from_arrays(
         pa.array(filled), pa.concat_arrays([feature.dictionary, surface.dictionary]), safe=False
     )
+
+
+def _surfaces(
+    shown: ShownTexts, surfaces: pa.StringArray, line: _Indices, starts: Offsets, ends: Offsets
+) -> pa.DictionaryArray:
+    """The slices ``[start, end)`` of the texts as they are, in order and disjoint. Nearly all are what was shown, whose
+    ``surfaces`` are there by ``line``."""
+    altered = np.concatenate(([0], np.cumsum(shown.is_altered, dtype=np.int32)))
+    others = np.flatnonzero(altered[ends] > altered[starts])
+    if not len(others):
+        return pa.DictionaryArray.from_arrays(pa.array(line), surfaces, safe=False)
+    own = _slices(shown.joined, starts[others], ends[others]).dictionary_encode()
+    index = line.copy()
+    index[others] = own.indices.to_numpy() + np.int32(len(surfaces))
+    return pa.DictionaryArray.from_arrays(pa.array(index), pa.concat_arrays([surfaces, own.dictionary]), safe=False)
 
 
 def _slices(text: str, starts: Offsets, ends: Offsets) -> pa.StringArray:

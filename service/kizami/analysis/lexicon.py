@@ -1,7 +1,8 @@
 """The entries of a compiled dictionary, found by what MeCab prints of a token, and their features as columns.
 
-MeCab names the entry it chose by its surface, left and right context ids and word cost. That is what it is made to
-print: a quarter of the bytes of the features themselves, which are read from the dictionary once an entry.
+MeCab names the entry it chose by its surface, left context id and word cost. That is what it is made to print: a fifth
+of the bytes of the features themselves, which are read from the dictionary once an entry. With a user dictionary the
+right context id is needed too: unidic-lite's entries that agree in the other three agree in it, a user's may not.
 
 The files are those of MeCab 0.996: a header of ten uint32 (magic, version 102, type, entries, left and right ids, bytes
 of trie, of tokens and of features, a dummy) and the name of a character set in 32 bytes; a double-array trie from
@@ -59,8 +60,15 @@ class PrintedTokens:
     surface: pa.StringArray
     is_unknown: npt.NDArray[np.bool_]
     left: Numbers
-    right: Numbers
     cost: Numbers
+    right: Numbers | None = None
+    """None where it is not printed."""
+
+    @property
+    def keys(self) -> dict[str, Numbers]:
+        """What names an entry beside its surface, by the names of MeCab's own fields."""
+        keys = {"left": self.left, "cost": self.cost}
+        return keys if self.right is None else keys | {"right": self.right}
 
 
 class Lexicon:
@@ -79,12 +87,10 @@ class Lexicon:
         self._unknown_from = len(self._known.tokens)
         self._user_from = self._unknown_from + len(self._unknown.tokens)
         entries = self._user_from + (0 if self._user is None else len(self._user.tokens))
-        unknown = self._unknown.tokens
+        # One right id each, like the dictionary's own entries.
+        kinds = self._unknown.tokens
         self._unknown_keys = {
-            key: number
-            for number, key in enumerate(
-                zip(*(unknown[name].tolist() for name in ("left", "right", "cost")), strict=True)
-            )
+            key: number for number, key in enumerate(zip(kinds["left"].tolist(), kinds["cost"].tolist(), strict=True))
         }
         self._row_of = np.full(entries, -1, np.int32)
         self._columns: dict[str, pa.StringArray] = {}
@@ -107,7 +113,7 @@ class Lexicon:
         """The row of each token. Raises LookupError for one that the dictionary does not hold."""
         entries = np.empty(len(printed.surface), np.int64)
         unknown = np.flatnonzero(printed.is_unknown)
-        keys = zip(*(part[unknown].tolist() for part in (printed.left, printed.right, printed.cost)), strict=True)
+        keys = zip(printed.left[unknown].tolist(), printed.cost[unknown].tolist(), strict=True)
         try:
             numbers = [self._unknown_keys[key] for key in keys]
         except KeyError as error:
@@ -159,7 +165,7 @@ class _DictionaryFile:
         return [self._bytes[start : self._bytes.find(b"\0", start)] for start in starts.tolist()]
 
     def find(self, printed: PrintedTokens, places: Numbers) -> Numbers:
-        """The number of each of the tokens at ``places`` by its surface, ids and cost, -1 where it is not there.
+        """The number of each of the tokens at ``places`` by its surface, id or ids and cost, -1 where it is not there.
 
         Where several agree in all, it is the first, as in MeCab, whose search for the best path keeps the first of
         equals.
@@ -172,11 +178,7 @@ class _DictionaryFile:
         first = np.cumsum(count) - count
         number = np.repeat((value >> 8) - first, count) + np.arange(len(owner))
         token, place = self.tokens[number], places[owner]
-        fits = (
-            (token["left"] == printed.left[place])
-            & (token["right"] == printed.right[place])
-            & (token["cost"] == printed.cost[place])
-        )
+        fits = np.logical_and.reduce([token[name] == numbers[place] for name, numbers in printed.keys.items()])
         found = np.full(len(places), -1, np.int64)
         # Of several values for one place numpy keeps the last: hence from the end.
         found[owner[fits][::-1]] = number[fits][::-1]

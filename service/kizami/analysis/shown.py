@@ -42,6 +42,8 @@ class ShownTexts:
     shown: str
     origin: Offsets | None
     """For each code point of ``shown``, and for its end, the offset in ``joined``; None where both count alike."""
+    is_altered: npt.NDArray[np.bool_]
+    """For each code point of ``joined``, whether it is shown as another one or as none."""
 
     def original(self, offsets: Offsets) -> Offsets:
         """Offsets in ``shown`` (its end included) as offsets in ``joined``."""
@@ -92,6 +94,7 @@ def show(texts: Sequence[str], normalisation: Normalisation) -> ShownTexts:
     table = _TABLES[normalisation]
     shown = table[np.minimum(originals, _TABLE_SIZE - 1)]
     np.copyto(shown, originals, where=originals >= _TABLE_SIZE)
+    is_altered = shown != originals
     origin = None
     if normalisation is Normalisation.UNIDIC:
         composed = {match.start(): _compose(match.group()) for match in _MARKED_KANA.finditer(joined)}
@@ -99,9 +102,10 @@ def show(texts: Sequence[str], normalisation: Normalisation) -> ShownTexts:
         if found:
             shown[list(found)] = [ord(kana) for kana in found.values()]
             swallowed = np.fromiter(found, np.int64, len(found)) + 1  # the marks vanish into the kana before them
+            is_altered[swallowed - 1] = is_altered[swallowed] = True
             shown = np.delete(shown, swallowed)
             origin = np.delete(np.arange(len(joined) + 1, dtype=np.int64), swallowed)
-    return ShownTexts(joined, bounds, shown.astype("<u4").tobytes().decode("utf-32-le"), origin)
+    return ShownTexts(joined, bounds, shown.astype("<u4").tobytes().decode("utf-32-le"), origin, is_altered)
 
 
 def _compose(pair: str) -> str | None:

@@ -19,10 +19,11 @@ PLACES = {"pos1": 0, "pos2": 1, "pos3": 2, "pos4": 3, "c_type": 4, "c_form": 5}
 PLACES |= {"l_form": 6, "lemma": 7, "pron": 9, "orth_base": 10, "goshu": 12}
 
 
-def printed(surface: str, *, is_unknown: bool, left: int, right: int, cost: int) -> PrintedTokens:
+def printed(surface: str, *, is_unknown: bool, left: int, cost: int, right: int | None = None) -> PrintedTokens:
     """One token as MeCab prints it."""
-    numbers = (np.array([number], np.int64) for number in (left, right, cost))
-    return PrintedTokens(pa.array([surface]), np.array([is_unknown]), *numbers)
+    numbers = {"left": left, "cost": cost, "right": right}
+    arrays = {name: np.array([number], np.int64) for name, number in numbers.items() if number is not None}
+    return PrintedTokens(pa.array([surface]), np.array([is_unknown]), **arrays)
 
 
 def words(count: int) -> list[str]:
@@ -41,16 +42,18 @@ def printer() -> fugashi.GenericTagger:
     return fugashi.GenericTagger(f"-r /dev/null -d '{folder}' -O '' -F'{line.format(0)}' -U'{line.format(1)}' -E ''")
 
 
-def test_twenty_thousand_words_have_the_features_mecab_prints(printer: fugashi.GenericTagger) -> None:
-    """Looked up by ids and cost, each token has what MeCab's own %H says of it, homographs included."""
+@pytest.mark.parametrize("with_right", [False, True])
+def test_twenty_thousand_words_have_the_features_mecab_prints(printer: fugashi.GenericTagger, with_right: bool) -> None:
+    """Looked up by id or ids and cost, each token has what MeCab's own %H says of it, homographs included."""
     lines = [line.split("\t") for word in words(20_000) for line in printer.parse(word).split("\n") if line]
     surface, unknown, left, right, cost, features = zip(*lines, strict=True)
     lexicon = Lexicon(bundled_dictionary().folder)
+    numbers = {"left": left, "cost": cost} | ({"right": right} if with_right else {})
     rows = lexicon.rows(
         PrintedTokens(
             pa.array(surface),
             np.array(unknown) == "1",
-            *(np.array(numbers, np.int64) for numbers in (left, right, cost)),
+            **{name: np.array(values, np.int64) for name, values in numbers.items()},
         )
     )
     assert len(set(rows.tolist())) > 10_000
@@ -63,13 +66,33 @@ def test_twenty_thousand_words_have_the_features_mecab_prints(printer: fugashi.G
             assert one == (None if value == none else value)
 
 
+def test_entries_that_agree_in_surface_left_id_and_cost_agree_in_right_id() -> None:
+    """So the right id need not be printed to name an entry of the bundled dictionary; nor that of an unknown word."""
+    lexicon = Lexicon(bundled_dictionary().folder)
+    words = lexicon._known
+    # The cells of the trie that hold a value are their own parents: a run of tokens each, those of one surface.
+    ends = np.flatnonzero((words._check == np.arange(len(words._check))) & (words._base < 0))
+    value = -words._base[ends].astype(np.int64) - 1
+    count = value & 0xFF
+    first = np.cumsum(count) - count
+    number = np.repeat((value >> 8) - first, count) + np.arange(count.sum())
+    assert sorted(number.tolist()) == list(range(len(words.tokens)))
+    tokens = words.tokens[number]
+    named = pa.table({"surface": np.repeat(ends, count), **{key: tokens[key] for key in ("left", "cost", "right")}})
+    with_right = named.group_by(["surface", "left", "cost", "right"]).aggregate([])
+    assert len(with_right.group_by(["surface", "left", "cost"]).aggregate([])) == len(with_right)
+    kinds = lexicon._unknown.tokens
+    assert len(lexicon._unknown_keys) == len(kinds)
+    assert kinds["left"].min() > 0  # a minus before it says that the word is unknown
+
+
 @pytest.mark.parametrize(
     "token",
     [
-        printed("卵卵卵卵", is_unknown=False, left=1, right=1, cost=1),
-        printed("卵", is_unknown=False, left=1, right=1, cost=-32_000),
-        printed("\U0010ffff", is_unknown=False, left=1, right=1, cost=1),
-        printed("卵", is_unknown=True, left=1, right=1, cost=1),
+        printed("卵卵卵卵", is_unknown=False, left=1, cost=1),
+        printed("卵", is_unknown=False, left=1, cost=-32_000),
+        printed("\U0010ffff", is_unknown=False, left=1, cost=1),
+        printed("卵", is_unknown=True, left=1, cost=1),
         printed("", is_unknown=False, left=1, right=1, cost=1),
     ],
 )

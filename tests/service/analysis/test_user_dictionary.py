@@ -135,6 +135,14 @@ def test_of_equal_entries_the_dictionarys_own_then_the_first_is_chosen() -> None
     assert analyser.analyse(["銀河鍋の"]).tokens["pos1"].to_pylist() == [["先", "助詞"]]
 
 
+def test_entries_that_differ_in_their_right_id_alone_are_told_apart() -> None:
+    """From each other and from the dictionary's own, though all else that names them agrees."""
+    words = [f"の,802,{right},3360,右{right}" for right in range(0, 5000, 20)]
+    texts = ["塩の鍋", "卵のふわふわ。", "の", "鍋の"]
+    found = assert_is_reference(words, Normalisation.UNIDIC, texts).analyse(texts).tokens["pos1"].to_pylist()
+    assert {pos1 for row in found for pos1 in row if pos1.startswith("右")}
+
+
 _SYSTEM = Lexicon(bundled_dictionary().folder)._known
 _NUMBERS = random.Random(2).sample(range(len(_SYSTEM.tokens)), 300)
 _ORTH = [line.decode().split(",")[8] for line in _SYSTEM.features(np.array(_NUMBERS))]
