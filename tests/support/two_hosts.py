@@ -86,6 +86,7 @@ class TwoHosts:
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": self._token,
             "RAY_USAGE_STATS_ENABLED": "0",
+            "PATH": f"{_RAY.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",  # of the jobs: they call kizami
         }
 
     @property
