@@ -143,10 +143,10 @@ def compose() -> Iterator[Compose]:
 def test_one_command_publishes_the_sample(compose: Compose) -> None:
     """Secrets, bucket, cluster, and the scheduler's first run, whose end its health check tells; without the token
     nobody gets in, and the reader's credentials read and do not write."""
-    await_condition(lambda: compose._healthy("scheduler"), "the first run", 120)
+    await_condition(lambda: "next run of recipes in" in compose.log("scheduler"), "the end of the first run", 120)
+    assert compose._healthy("scheduler"), compose.log("scheduler")
     history = compose.run("scheduler", "kizami", "history", "recipes")
     assert "published" in history.stdout, compose.log("scheduler") + history.stderr
-    assert "next run of recipes in" in compose.log("scheduler")
     stranger = compose.run("head", "env", "RAY_AUTH_TOKEN=" + "0" * 64, "ray", "health-check", "--address", "head:6379")
     assert stranger.returncode != 0
     as_reader = ("env", "AWS_SHARED_CREDENTIALS_FILE=/secrets/reader.credentials")
