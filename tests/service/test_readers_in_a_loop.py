@@ -20,6 +20,8 @@ from support.shelf import go_back
 from support.snapshot_factory import Document, Recipe, publish_snapshot, recipes
 
 COMMITS: Final = 100
+_PAUSE_SECONDS: Final = 0.1
+"""Between two readings, for the publisher's sake."""
 COLUMNS: Final = ["doc_id", "field", "position", "text"]
 Rows = list[tuple[str, str, int, str]]
 
@@ -69,6 +71,7 @@ class Reader:
             self.reads += 1
             if last:
                 return
+            self._over.wait(_PAUSE_SECONDS)
 
 
 class PandasReader(Reader):
