@@ -76,9 +76,8 @@ class Compose:
             command.append(f"--temp-dir={self.network.own}")  # a container has a /tmp of its own
         with (self.folder / f"{name}.log").open("wb") as log:
             self._running[name] = subprocess.Popen(
-                [*self.network.on(name), *command],
+                [*self._within(name), *command],
                 env=self._environment(name),
-                cwd=self._placed(SERVICES[name].get("working_dir", str(self.folder))),
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
@@ -91,9 +90,8 @@ class Compose:
     def run(self, name: str, *command: str) -> subprocess.CompletedProcess[str]:
         """``docker compose exec``."""
         return subprocess.run(
-            [*self.network.on(name), *map(self._placed, command)],
+            [*self._within(name), *map(self._placed, command)],
             env=self._environment(name),
-            cwd=self._placed(SERVICES[name].get("working_dir", str(self.folder))),
             capture_output=True,
             text=True,
             timeout=60,
@@ -110,6 +108,10 @@ class Compose:
         test = SERVICES[name]["healthcheck"]["test"]
         assert test[0] == "CMD"
         return self.run(name, *test[1:]).returncode == 0
+
+    def _within(self, name: str) -> list[str]:
+        folder = self._placed(SERVICES[name].get("working_dir", str(self.folder)))
+        return [*self.network.on(name), "env", f"--chdir={folder}"]
 
     def _environment(self, name: str) -> dict[str, str]:
         own = {variable: self._placed(value) for variable, value in SERVICES[name].get("environment", {}).items()}
