@@ -47,7 +47,8 @@ def _reprocess(parsed: argparse.Namespace) -> Answer:
     ids = parsed.id or []
     if parsed.ids_file:
         ids = read_ids(parsed.ids_file)
-    return _job(parsed, verb="reprocess", renewal=renewal_of(parsed.everything, parsed.field, ids))
+    renewal = renewal_of(parsed.everything, parsed.field, ids)
+    return _job(parsed, verb="reprocess", renewal=renewal, candidate=parsed.candidate)
 
 
 def _job(parsed: argparse.Namespace, **asked: Any) -> Answer:
@@ -173,6 +174,12 @@ def _add_date_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_candidate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--candidate", action="store_true", help="stop before the commit: look at the snapshot first, publish it later"
+    )
+
+
 def _add_plan_arguments(parser: argparse.ArgumentParser) -> None:
     _add_date_arguments(parser)
     parser.add_argument("--full", action="store_true", help="what `run --full` would do")
@@ -181,9 +188,7 @@ def _add_plan_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
     _add_date_arguments(parser)
     parser.add_argument("--full", action="store_true", help="analyse everything again, whatever is known of it")
-    parser.add_argument(
-        "--candidate", action="store_true", help="stop before the commit: look at the snapshot first, publish it later"
-    )
+    _add_candidate(parser)
     parser.add_argument("--allow-empty", action="store_true", help="publish a corpus without texts")
     parser.add_argument(
         "--submission", metavar="URL", help="make the run that `kizami submit` left there; all else is in it"
@@ -207,6 +212,7 @@ def _add_reprocess_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--ids-file", type=Path, metavar="F", help="the documents with the ids in a file, one a line")
     what.add_argument("--field", metavar="F", help="all texts of this field")
     what.add_argument("--everything", action="store_true", help="all texts")
+    _add_candidate(parser)
 
 
 VERBS: Final = (

@@ -15,7 +15,7 @@ from typing import Final, TextIO
 import ray
 import ray.exceptions
 
-from kizami.errors import KizamiError, UnavailableError
+from kizami.errors import InterruptedRunError, KizamiError, UnavailableError
 
 # Ray warns of a changed default that only concerns hosts with accelerators.
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -58,10 +58,14 @@ def _session(address: str | None) -> Iterator[None]:
     except (ConnectionError, TimeoutError, ValueError, RuntimeError, OSError) as error:
         where = f"the Ray cluster at RAY_ADDRESS={address}" if address else "a local Ray"
         raise UnavailableError(f"{where} did not start or answer: {first_line(error)}") from error
-    if threading.current_thread() is threading.main_thread():
-        # Ray puts its own in their place, which exit without a word in the ledger.
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+    except SystemExit as error:  # by the handler that Ray has while it starts
+        ray.shutdown()
+        raise InterruptedRunError(signal.SIGTERM) from error
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            # Ray puts its own in their place, which exit without a word in the ledger.
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
     try:
         yield
     finally:

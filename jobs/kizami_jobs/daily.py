@@ -32,6 +32,7 @@ from kizami.errors import (
     DeadlineError,
     InterruptedRunError,
     KizamiError,
+    LockLostError,
     UnavailableError,
 )
 from kizami.gates import closed, render_gates
@@ -177,6 +178,10 @@ class _Run:
     """The corpus's own words, read when the run starts."""
     suppressed: int = 0
     """Length of the suppression list, read under the lock."""
+    snapshot: str | None = None
+    """The snapshot whose parts are being put together."""
+    has_manifest: bool = False
+    """Whether it has its manifest, with which it is a candidate."""
     deadline: Deadline = field(default_factory=Deadline)
 
     def tell_late(self, line: str) -> None:
@@ -207,6 +212,9 @@ class _Run:
             return self._perform(files)
         except ray.exceptions.RayError as error:
             raise cluster_error(error) from error
+        except (LockLostError, InterruptedRunError, DeadlineError) as error:
+            self._take_back(error)
+            raise
         finally:
             self.progress.end_texts()
             session.__exit__(None, None, None)
@@ -283,6 +291,19 @@ class _Run:
         self.record.end(State.CANDIDATE)
         self._clean()
         return pointer_to(manifest, "")
+
+    def _take_back(self, error: KizamiError) -> None:
+        """Remove what nobody can use, all of it this run's own: parts of a snapshot without a manifest. After the lock
+        was lost a take-down may have searched the store already, so of what was read before nothing may stay."""
+        if self.has_manifest:
+            return
+        corpus = self.corpus.name
+        keys = [layout.quarantine_key(corpus, self.record.entry.run)] if isinstance(error, LockLostError) else []
+        with suppress(UnavailableError):
+            for each in (V1, *self.versions) if self.snapshot else ():
+                prefix = layout.snapshot_prefix(corpus, self.snapshot or "", each.major)
+                keys += [info.key for info in self.store.list(prefix)]
+            self.store.delete(keys)
 
     def _may_go_on(self) -> None:
         """Raise LockLostError, InterruptedRunError or DeadlineError where the run must not go on."""
@@ -404,6 +425,7 @@ class _Run:
         if not held:
             return None
         self.record.note(quarantined_by_reason=count(parts).quarantined_by_reason)
+        self._may_go_on()
         key = layout.quarantine_key(self.corpus.name, self.record.entry.run)
         self.store.put(key, to_parquet(part.quarantined for part in parts))
         self.progress.say(f"{held:,} texts could not be analysed; they are in {self.store.url}/{key}")
@@ -438,7 +460,7 @@ class _Run:
         first one, which is returned first, is written last."""
         entry = self.record.entry
         moment = now()
-        snapshot = new_id(moment)
+        self.snapshot = snapshot = new_id(moment)
         entries = assemble(self.store, self.corpus.name, snapshot, parts, digests, check=self._may_go_on)
         manifest = Manifest(
             schema=V1.name,
@@ -464,8 +486,10 @@ class _Run:
                 self.store, self.corpus.name, snapshot, own, digests, schema=other.major, check=self._may_go_on
             )
             manifests.append(replace(manifest, schema=other.name, parts=entries))
+        self._may_go_on()
         for each in reversed(manifests):
             self.store.put(layout.manifest_key(self.corpus.name, snapshot, each.major), json_form.encode(each))
+        self.has_manifest = True
         return manifests
 
     def _provenance(self, files: Sequence[SourceFile]) -> Provenance:
@@ -485,6 +509,9 @@ class _Run:
     def _clean(self) -> None:
         """Carry retention out. The run has done its work: what goes wrong here is for the next run or `kizami gc`."""
         terms = Terms(dates=self.corpus.retention_dates, spared=frozenset({self.record.entry.date}))
+        if self.suppressed:
+            # A run that stopped before a take-down and was killed after it may have left some of the documents there.
+            terms = replace(terms, staging_seconds=0.0, fragment_seconds=0.0)
         try:
             done = clean(self.store, self.lease, self.corpus.name, terms, self._may_go_on)
         except (InterruptedRunError, DeadlineError):

@@ -11,13 +11,15 @@ import pyarrow.compute as pc
 import ray
 
 from kizami.analysis.dictionary import bundled_dictionary, fingerprint
+from kizami.analysis.user_dictionary import UserDictionary, inspect, read_user_dictionary
 from kizami.config import Config, CorpusConfig
+from kizami.derivation import versions_of
 from kizami.ledger import Ledger
 from kizami.part_reader import read_row_groups
 from kizami.parts import WHOLE, Bounds, lower_places, prepare
 from kizami.plan import COMPARED_COLUMNS, Plan, TextCounts, compare_texts, estimate_seconds
 from kizami.predecessor import PlannedPart, Predecessor, PreviousPart, overlaps, plan_parts
-from kizami.readers import find_pointer, has_versions, read_manifest
+from kizami.readers import find_pointer, has_versions, manifests_beside, read_manifest
 from kizami.record import now
 from kizami.signals import Interruption
 from kizami.sources import list_files
@@ -48,8 +50,12 @@ def plan_corpus(
     files = list_files(corpus.source)
     store = open_store(config.store)
     pointer = find_pointer(store, corpus.name)
-    own = fingerprint(bundled_dictionary(), corpus.normalisation)
-    predecessor = Predecessor(read_manifest(store, pointer), own, corpus.fields) if pointer else None
+    own = fingerprint(bundled_dictionary().with_words(_user_dictionary(corpus, progress)), corpus.normalisation)
+    versions = versions_of(corpus.schemas)
+    predecessor = None
+    if pointer:
+        others = manifests_beside(store, pointer, versions)
+        predecessor = Predecessor(read_manifest(store, pointer), own, corpus.fields, others)
     bounds = predecessor.manifest.bounds if predecessor else WHOLE
     suppression = read_suppression(store, corpus.name)
     same = None
@@ -78,8 +84,18 @@ def plan_corpus(
         texts_reused=copied + taken_over,
         parts=len(parts),
         parts_copied=sum(part.copied is not None for part in parts),
+        parts_derived=sum(len(versions) - len(part.copied.derived if part.copied else ()) for part in parts),
         seconds=estimate_seconds(history, analysed, taken_over),
     )
+
+
+def _user_dictionary(corpus: CorpusConfig, progress: Progress) -> UserDictionary | None:
+    """The corpus's own words, as a run reads and checks them."""
+    if corpus.user_dictionary is None:
+        return None
+    user = read_user_dictionary(corpus.user_dictionary)
+    progress.say(inspect(user, bundled_dictionary().folder, corpus.normalisation))
+    return user
 
 
 def _published(store: ObjectStore, corpus: CorpusConfig, day: str, input_digest: str) -> str | None:

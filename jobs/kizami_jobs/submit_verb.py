@@ -77,8 +77,8 @@ def _asked(parsed: argparse.Namespace) -> tuple[str, Renewal]:
     ids = read_ids(parsed.ids_file) if parsed.ids_file else parsed.id or []
     if not (ids or parsed.field or parsed.everything):
         return "run", EVERYTHING if parsed.full else NOTHING
-    if parsed.candidate or parsed.allow_empty:
-        raise ConfigurationError("--candidate and --allow-empty are of `run`, not of `reprocess`: leave them out")
+    if parsed.allow_empty:
+        raise ConfigurationError("--allow-empty is of `run`, not of `reprocess`: leave it out")
     return "reprocess", renewal_of(parsed.everything, parsed.field, ids)
 
 

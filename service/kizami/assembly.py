@@ -43,7 +43,7 @@ def assemble(
         try:
             store.copy(source, prefix + entry.name)
         except ObjectMissingError:
-            raise DataError(f"{source} is missing: start the run again, with --full if it is still missing") from None
+            raise _unusable(part, source, "is missing") from None
 
     with ThreadPoolExecutor(_COPIES_AT_ONCE) as pool:
         try:
@@ -55,8 +55,17 @@ def assemble(
     expected = {entry.name: entry.size_bytes for entry in entries}
     if found != expected:
         differing = min(set(found.items()) ^ set(expected.items()))[0]
+        for part, entry in zip(parts, entries, strict=True):
+            if part.copied_from and entry.name == differing in found:
+                raise _unusable(part, part.copied_from, "is not what was published")
         raise DataError(f"{prefix} does not hold what it should, {differing} for one; start the run again")
     return entries
+
+
+def _unusable(part: BuiltPart, source: str, what: str) -> DataError:
+    # Whatever is run again without --full would copy the same part again.
+    remedy = "`kizami run --full` analyses without it" if part.copied_from else "start the run again"
+    return DataError(f"{source} {what}: {remedy}")
 
 
 def count(parts: Sequence[BuiltPart], forgotten: int = 0) -> Counts:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Final
+
+import pyarrow as pa
 
 from kizami import layout
 from kizami.catalogue import Catalogue, Publication, State
@@ -18,10 +18,11 @@ from kizami.pointer import Pointer
 from kizami.readers import read_manifest
 from kizami.record import now, timestamp
 from kizami.stores import ObjectMissingError, ObjectStore
-from kizami.suppression import read_suppression
+from kizami.suppression import Suppression, read_suppression
 from kizami.traces import doc_ids_of
 from kizami.undertaking import Undertaking
 from kizami.verification import faults_of_folder
+from kizami.workspace import workspace
 
 _NAMED: Final = 5
 """Candidates that an error names, the newest."""
@@ -65,11 +66,11 @@ def require_open(manifest: Manifest, *, force: bool = False) -> None:
         return
     corpus, snapshot = manifest.corpus, manifest.snapshot
     names = f"{snapshot} of {corpus}, {manifest.date}, is not published: {', '.join(map(str, final or shut))}"
+    look = f"look at it with `kizami diff {corpus} latest {snapshot}`, and " if manifest.predecessor else ""
     remedy = (
         "this cannot be forced; run the date again, and report it if it comes back"
         if final
-        else f"it is in the store; look at it with `kizami diff {corpus} latest {snapshot}`, and if it is right, "
-        f"publish it with `kizami publish {corpus} {snapshot} --force`"
+        else f"it is in the store; {look}if it is right, publish it with `kizami publish {corpus} {snapshot} --force`"
     )
     raise GateClosedError(f"{names}: {remedy}", {"snapshot": snapshot, "gates": [asdict(g) for g in manifest.gates]})
 
@@ -195,15 +196,28 @@ def _require_lawful(store: ObjectStore, manifest: Manifest) -> None:
     suppression = read_suppression(store, manifest.corpus)
     if len(suppression) <= manifest.suppressed:
         return
-    with tempfile.TemporaryDirectory(prefix="kizami-publish-") as folder:
-        path = Path(folder, "part.parquet")
-        for number, part in enumerate(manifest.parts):
-            store.download(layout.part_key(manifest.corpus, manifest.snapshot, number), path)
+    if place := _place_of_one(store, manifest, suppression):
+        raise DataError(
+            f"{manifest.snapshot} has a document in {place} that `kizami forget` took down: "
+            f"{_make_another(manifest)}, and forget the document again, which deletes this one"
+        )
+
+
+def _place_of_one(store: ObjectStore, manifest: Manifest, suppression: Suppression) -> str | None:
+    """Where a snapshot names a document of the list, if it does: a part, the quarantine, the bounds."""
+    if len(suppression.among(pa.array(manifest.bounds, pa.string()))):
+        return "its bounds"
+    keys = [layout.part_key(manifest.corpus, manifest.snapshot, number) for number in range(len(manifest.parts))]
+    with workspace() as folder:
+        path = folder / "part.parquet"
+        for key in [manifest.quarantine, *keys] if manifest.quarantine else keys:
+            try:
+                store.download(key, path)
+            except ObjectMissingError:
+                continue  # of the quarantine: that the parts are there was seen before
             if any(len(suppression.among(doc_ids)) for doc_ids in doc_ids_of(path)):
-                raise DataError(
-                    f"{manifest.snapshot} has a document in {part.name} that `kizami forget` took down: "
-                    f"{_make_another(manifest)}, and forget the document again, which deletes this one"
-                )
+                return "its quarantine" if key == manifest.quarantine else key.rpartition("/")[2]
+    return None
 
 
 def _require_current(catalogue: Catalogue, manifest: Manifest) -> None:

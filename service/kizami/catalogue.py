@@ -104,8 +104,9 @@ class Catalogue:
 
     def with_adopted(self, pointers: Iterable[Pointer]) -> Catalogue:
         """After pointers were found to snapshots of which nothing is known here."""
-        new = [Publication(each) for each in pointers if not self.knows(each.snapshot)]
-        return replace(self, publications=_in_order([*self.publications, *new]))
+        # By name: the newest is named by its date and by latest.json.
+        new = {each.snapshot: Publication(each) for each in pointers if not self.knows(each.snapshot)}
+        return replace(self, publications=_in_order([*self.publications, *new.values()]))
 
     def knows(self, snapshot: str) -> bool:
         """Whether anything is told of a snapshot here."""

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from kizami import json_form, layout, protocol
+from kizami import json_form, layout
 from kizami.catalogue import Catalogue
 from kizami.commit import Head, decode_head
 from kizami.conversation import perform
@@ -23,6 +23,7 @@ from kizami.protocol import Place
 from kizami.readers import find_pointer
 from kizami.retention import Plan, Terms, plan_gc, plan_quarantine
 from kizami.stores import ConditionFailedError, ObjectInfo, ObjectMissingError, ObjectStore
+from kizami.survey import survey
 
 _BATCH: Final = 1000
 """Objects deleted between two looks at the lock: what S3 takes in one request."""
@@ -102,8 +103,8 @@ def preview(store: ObjectStore, corpus: str, terms: Terms) -> Cleaning:
         head = decode_head(store.get(place.head_key).body, place.head_key)
     except ObjectMissingError:
         head = Head(0)
-    survey = perform(protocol.survey(place, head), store, time.sleep)
-    catalogue = head.catalogue.with_adopted(survey.unknown)
+    found = perform(survey(place, head), store, time.sleep)
+    catalogue = head.catalogue.with_adopted(found.unknown)
     listing = _listing(store, corpus)
     return _summary(*_plan(store, listing, catalogue, corpus, terms), corpus)
 

@@ -120,11 +120,14 @@ class Head:
     commit: Commit | None = None
     catalogue: Catalogue = NOTHING_YET
     """What was published so far, the last commit included."""
+    outrun: int = 0
+    """The largest number of a commit that a pointer was found to have, where it is one that this head knows nothing of:
+    ``head.json`` was lost, or restored from a backup."""
 
     @property
     def commits(self) -> int:
         """Number of commits made so far."""
-        return self.commit.n if self.commit else 0
+        return max(self.commit.n if self.commit else 0, self.outrun)
 
     @property
     def unfinished(self) -> Commit | None:
@@ -216,6 +219,14 @@ def _editions(before: Catalogue, after: Catalogue, n: int) -> tuple[Edition, ...
 def recorded(head: Head, catalogue: Catalogue) -> Head:
     """The holder changes the catalogue without a commit: what is retired, doomed, gone or adopted."""
     return replace(head, turn=head.turn + 1, holder=_beaten(head), catalogue=catalogue)
+
+
+def caught_up(head: Head, commits: int) -> Head:
+    """The holder has found pointers of so many commits: its next one has to be larger than all of them, or no pointer
+    would follow it."""
+    if head.commits >= commits:
+        return head
+    return replace(head, turn=head.turn + 1, holder=_beaten(head), outrun=commits)
 
 
 def settled(head: Head) -> Head:

@@ -108,7 +108,7 @@ def load_config(path: Path) -> Config:
 def read_config(path: Path) -> str:
     """The text of a configuration file. Raises ConfigurationError without naming the file."""
     try:
-        return path.read_text("utf-8")
+        return path.read_text("utf-8-sig")  # some editors write a byte order mark
     except FileNotFoundError:
         raise ConfigurationError("no such configuration file; name one with --config FILE") from None
     except (OSError, UnicodeDecodeError) as error:

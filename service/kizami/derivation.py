@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from kizami import layout
 from kizami.errors import ConfigurationError, DataError
 from kizami.partfile import PartReport, derive_part, file_sha256
 from kizami.stores.base import ConditionFailedError, ObjectMissingError, ObjectStore
+from kizami.workspace import workspace
 from kizami_schemas.versions import V1, SchemaVersion, find_version, known_versions
 
 
@@ -54,8 +54,8 @@ def derive(
     """
     key = derived_key(report.sha256, version)
     staged = layout.staging_key(corpus, key)
-    with tempfile.TemporaryDirectory(prefix="kizami-") as folder:
-        path = Path(folder) / "part.parquet"
+    with workspace() as folder:
+        path = folder / "part.parquet"
         while not _is_staged(store, staged, path):
             derive_part(analysed, path, version, run=run)
             try:

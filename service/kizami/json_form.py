@@ -23,7 +23,7 @@ def decode(form: type[Record], body: bytes, where: str) -> Record:
     """The dataclass ``form`` from its JSON. Raises DataError naming ``where`` it stands and the field at fault."""
     try:
         value = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(
             f"{where} is no JSON ({error}): restore the object from a backup or an earlier version"
         ) from None

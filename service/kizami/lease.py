@@ -19,6 +19,7 @@ from kizami.errors import KizamiError, LockLostError
 from kizami.pointer import Pointer
 from kizami.protocol import Hold, Place
 from kizami.stores.base import ObjectStore
+from kizami.survey import survey, tidy
 
 _log: Final = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -168,11 +169,17 @@ class Lease:
         """Bring ``dates/`` and the catalogue into agreement; return ``latest``. Raises LockLostError, UnavailableError.
 
         Pointers of dates that show nothing are removed, unknown ones adopted. A date that has lost its pointer
-        otherwise does not get it back.
+        otherwise does not get it back. Where pointers are of later commits than ``head.json`` knows of, it was lost or
+        restored from a backup, and goes on from them.
         """
         self.check()
-        found = self._perform(protocol.survey(self._place, self._hold.head))
-        self._perform(protocol.tidy(found.strays))
+        found = self._perform(survey(self._place, self._hold.head))
+        if found.commits > self._hold.head.commits:
+            with self._exclusively():
+                self._written(protocol.catch_up(self._place, self._hold, found.commits))
+            _log.warning("head.json of %s was behind the pointers: it goes on from them", self._place.corpus)
+            found = self._perform(survey(self._place, self._hold.head, all_dates=True))
+        self._perform(tidy(found.strays))
         if found.unknown:
             self.record(lambda catalogue: catalogue.with_adopted(found.unknown))
         return found.latest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -145,6 +146,11 @@ def pointer_to(manifest: Manifest, published_at: str) -> Pointer:
 def decode_manifest(body: bytes, key: str) -> Manifest:
     """A manifest from its JSON. Raises DataError naming the key of the object and the field at fault."""
     manifest = json_form.decode(Manifest, body, key)
+    what = None
     if not manifest.parts:
-        raise DataError(f"{key} lists no parts: restore the object from a backup or an earlier version")
+        what = "lists no parts"
+    elif not re.fullmatch(r"[0-9]+\.[0-9]+", manifest.schema):
+        what = f"is of schema {manifest.schema!r}, which is no version"
+    if what:
+        raise DataError(f"{key} {what}: restore the object from a backup or an earlier version")
     return manifest

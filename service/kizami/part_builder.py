@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -27,6 +26,7 @@ from kizami.renewal import NOTHING, Renewal
 from kizami.reuse import Places, PreviousRows
 from kizami.stores.base import ConditionFailedError, ObjectMissingError, ObjectStore
 from kizami.texts import TEXTS, Reason
+from kizami.workspace import workspace
 from kizami_schemas.versions import V1, SchemaVersion
 
 BATCH_BYTES = 1 << 20
@@ -120,8 +120,8 @@ def build_part(
         held_back = quarantine.quarantine_rows(prepared.faulty, job.fields, job.files)
         return _copied(job.number, same, held_back, prepared.documents, _text_bytes(prepared))
     staged = layout.staging_key(job.corpus, key)
-    with tempfile.TemporaryDirectory(prefix="kizami-") as folder:
-        path = Path(folder) / "part.parquet"
+    with workspace() as folder:
+        path = folder / "part.parquet"
         reused = _found_finished(store, staged, path, job.renewal)
         taken_over = 0
         while not reused:
@@ -207,8 +207,8 @@ def derive_copied(
     """
     if part.copied_from is None:
         raise ValueError(f"part {part.number} is not copied")
-    with tempfile.TemporaryDirectory(prefix="kizami-") as folder:
-        path = Path(folder) / "part.parquet"
+    with workspace() as folder:
+        path = folder / "part.parquet"
         if not _download(store, part.copied_from, path) or file_sha256(path) != part.report.sha256:
             raise DataError(
                 f"{part.copied_from} is missing or not what was published: `kizami run --full` analyses without it"
@@ -251,7 +251,7 @@ def _write(
         places = np.full(len(sound), -1, np.int64)
         rows = None
         if job.previous and len(sound):
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kizami-")))
+            folder = stack.enter_context(workspace())
             rows = stack.enter_context(PreviousRows(_fetch(store, job.previous, folder)))
             places = rows.places(sound["text_hash"].combine_chunks())
             places[job.renewal.rows(sound, job.fields)] = -1

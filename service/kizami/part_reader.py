@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
 from kizami.errors import DataError, UnavailableError
+
+_S3_FAILURE: Final = "AWS Error"
+"""In every error of Arrow's S3 client, and in none of its Parquet reader."""
 
 
 def read_rows(path: str, filters: object = None) -> pa.Table:
@@ -56,7 +60,10 @@ def _explained(path: str) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise DataError(f"{path} is missing: its snapshot was removed or never finished; name another one") from error
-    except OSError as error:
-        raise UnavailableError(f"{path} cannot be read: {error}") from error
-    except pa.ArrowInvalid as error:
-        raise DataError(f"{path} is damaged ({error}): publish the date again, or read another date") from error
+    except (OSError, pa.ArrowInvalid) as error:
+        if isinstance(error, OSError) and (error.errno is not None or _S3_FAILURE in str(error)):
+            raise UnavailableError(f"{path} cannot be read: {error}") from error
+        # Parquet's own complaints about a page or a footer are some of the one kind and some of the other.
+        raise DataError(
+            f"{path} is damaged ({error}): `kizami run --full` makes it anew; until then read another date"
+        ) from error

@@ -53,6 +53,8 @@ class Plan:
     texts_reused: int
     parts: int
     parts_copied: int
+    parts_derived: int
+    """Parts to be made in other versions of the schema, of those written and of those copied that lack them."""
     seconds: float | None
     """By the ledger; None where it has no run to judge by."""
 
@@ -96,12 +98,13 @@ def render_plan(plan: Plan) -> str:
         return f"nothing to do: {plan.date} is published from the same input as {plan.published}"
     texts, start = plan.texts, f"from {plan.predecessor}" if plan.predecessor else "the first one"
     held_back = f", {texts.held_back:,} to be quarantined" if texts.held_back else ""
+    derived = f", {plan.parts_derived:,} to be derived for other versions of the schema" if plan.parts_derived else ""
     time = "unknown: the ledger has no full run to judge by" if plan.seconds is None else f"about {plan.seconds:,.0f} s"
     return (
         f"a run of {plan.corpus} for {plan.date}, {start}\n"
         f"texts: {texts.new:,} new, {texts.changed:,} changed, {texts.gone:,} gone, {texts.unchanged:,} unchanged"
         f"{held_back}\n"
         f"       {plan.texts_analysed:,} to be analysed, {plan.texts_reused:,} reused\n"
-        f"parts: {plan.parts - plan.parts_copied:,} to be written, {plan.parts_copied:,} copied\n"
+        f"parts: {plan.parts - plan.parts_copied:,} to be written, {plan.parts_copied:,} copied{derived}\n"
         f"time:  {time}"
     )

@@ -6,7 +6,7 @@ pure functions of :mod:`kizami.commit`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -19,6 +19,7 @@ from kizami.commit import (
     Holder,
     Standing,
     beaten,
+    caught_up,
     committed,
     date_follows,
     decode_head,
@@ -33,7 +34,7 @@ from kizami.commit import (
     taken,
     taken_down,
 )
-from kizami.conversation import Create, Get, ListKeys, Operation, Remove, Replace, Steps, Wait
+from kizami.conversation import Create, Get, Operation, Remove, Replace, Steps, Wait
 from kizami.errors import CommitStateUnknownError, KizamiError, LockHeldError, LockLostError, UnavailableError
 from kizami.json_form import encode
 from kizami.pointer import Pointer, decode_pointer
@@ -241,70 +242,13 @@ def record(place: Place, hold: Hold, change: Callable[[Catalogue], Catalogue]) -
         raise _lost(place, displaced.found) from None
 
 
-@dataclass(frozen=True, slots=True)
-class Survey:
-    """How ``dates/`` differs from the catalogue."""
-
-    strays: tuple[tuple[str, str], ...]
-    """Key and etag of pointers that should not be there: their date shows nothing, by the catalogue; or they are of
-    another major version, and what they name is not shown in it."""
-    unknown: tuple[Pointer, ...]
-    """Pointers to snapshots of which the catalogue knows nothing."""
-    latest: Pointer | None
-    """``latest.json``; None before the first publication."""
-
-
-def survey(place: Place, head: Head) -> Steps[Survey]:
-    """Look through ``dates/`` and ``latest.json``: two requests a major version where all is as it should be.
-
-    A stray is what a process left that stopped for longer than its lock lasted and then went on to finish a commit
-    whose date was taken back meanwhile. Unknown is what was published before there were catalogues. A pointer of a
-    later commit than the head's is neither: then it is the head that is out of date, and its holder has lost the lock.
-    """
-    strays: list[tuple[str, str]] = []
-    unknown: list[Pointer] = []
-    catalogue = head.catalogue
-    expected = {place.date_key(date) for date in catalogue.shown()}
-    keys: list[str] = yield ListKeys(layout.dates_prefix(place.corpus, place.schema))
-    for key in keys:
-        read = (yield from _read_pointer(key)) if key not in expected else None
-        if read is None or read[0].commit > head.commits:
-            continue
-        if catalogue.knows(read[0].snapshot):
-            strays.append((key, read[1]))
-        else:
-            unknown.append(read[0])
-    found = yield from _read_pointer(place.latest_key)
-    latest = found[0] if found else None
-    if latest and latest.commit <= head.commits and not catalogue.knows(latest.snapshot):
-        unknown.append(latest)
-    for schema in catalogue.others:
-        strays += yield from _strays(replace(place, schema=schema), head)
-    return Survey(tuple(strays), tuple(unknown), latest)
-
-
-def _strays(other: Place, head: Head) -> Steps[list[tuple[str, str]]]:
-    """Pointers of another major version that should not be there, ``latest.json`` among them."""
-    shown = head.catalogue.shown_in(other.schema)
-    snapshots = {pointer.snapshot for pointer in shown.values()}
-    keys: list[str] = yield ListKeys(layout.dates_prefix(other.corpus, other.schema))
-    suspects = [key for key in keys if key not in {other.date_key(date) for date in shown}]
-    strays = []
-    for key in (*suspects, other.latest_key):
-        read = yield from _read_pointer(key)
-        is_latest = key == other.latest_key
-        if read and read[0].commit <= head.commits and not (is_latest and read[0].snapshot in snapshots):
-            strays.append((key, read[1]))
-    return strays
-
-
-def tidy(strays: Iterable[tuple[str, str]]) -> Steps[None]:
-    """Remove stray pointers, each unless it has changed since. Raises UnavailableError."""
-    for key, etag in strays:
-        try:
-            yield Remove(key, etag)
-        except ConditionFailedError:
-            continue  # gone, or written anew
+def catch_up(place: Place, hold: Hold, commits: int) -> Steps[Hold]:
+    """Go on counting from the commits that pointers were found to have. Raises LockLostError where it is another holder
+    who made them; UnavailableError leaves open whether it was written."""
+    try:
+        return (yield from _amend(place, hold, lambda head: caught_up(head, commits)))
+    except _DisplacedError as displaced:
+        raise _lost(place, displaced.found) from None
 
 
 def release(place: Place, hold: Hold) -> Steps[None]:
@@ -357,7 +301,7 @@ def _point(
 ) -> Steps[None]:
     lost: OutcomeUnknownError | None = None
     for _ in range(_ATTEMPTS):
-        read = yield from _read_pointer(key)
+        read = yield from read_pointer(key)
         if not follows(commit, read[0] if read else None):
             return
         if pointer is None and read is None:
@@ -378,7 +322,7 @@ def _point(
 
 def _fate_by_pointer(place: Place, commit: Commit) -> Steps[Fate]:
     try:
-        read = yield from _read_pointer(place.date_key(commit.date))
+        read = yield from read_pointer(place.date_key(commit.date))
     except KizamiError:
         return Fate.UNKNOWN
     return fate_by_pointer(commit, read[0] if read else None)
@@ -392,7 +336,8 @@ def _read_head(place: Place) -> Steps[tuple[Hold, float] | None]:
     return Hold(decode_head(stored.body, place.head_key), stored.etag), stored.age_seconds
 
 
-def _read_pointer(key: str) -> Steps[tuple[Pointer, str] | None]:
+def read_pointer(key: str) -> Steps[tuple[Pointer, str] | None]:
+    """A pointer and its etag; None where there is none."""
     try:
         stored: StoredObject = yield Get(key)
     except ObjectMissingError:

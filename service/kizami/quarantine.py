@@ -9,6 +9,9 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from kizami.errors import DataError
+from kizami.stores.base import ObjectMissingError, ObjectStore
+
 SCHEMA: Final = pa.schema(
     [
         pa.field("doc_id", pa.string(), metadata={"doc": "Id of the document; null where the record has none."}),
@@ -45,3 +48,15 @@ def to_parquet(tables: Iterable[pa.Table]) -> bytes:
     sink = pa.BufferOutputStream()
     pq.write_table(rows, sink, compression="zstd")
     return bytes(sink.getvalue().to_pybytes())
+
+
+def read(store: ObjectStore, key: str | None) -> pa.Table:
+    """The rows of a quarantine file; none where it is gone. Raises DataError where it is damaged."""
+    if key is None:
+        return SCHEMA.empty_table()
+    try:
+        return pq.read_table(pa.BufferReader(store.get(key).body))
+    except ObjectMissingError:
+        return SCHEMA.empty_table()
+    except pa.ArrowException as error:
+        raise DataError(f"{key} cannot be read ({' '.join(str(error).split())}): restore or delete it") from None

@@ -73,7 +73,10 @@ def read_manifest(store: ObjectStore, pointer: Pointer) -> Manifest:
     try:
         return decode_manifest(store.get(pointer.manifest).body, pointer.manifest)
     except ObjectMissingError:
-        raise DataError(f"{pointer.manifest} is missing though its snapshot is published: restore it") from None
+        raise DataError(
+            f"{pointer.manifest} is missing though its snapshot is published: restore it, or go back to an earlier one "
+            f"with `kizami rollback {pointer.corpus} SNAPSHOT`"
+        ) from None
 
 
 def has_versions(store: ObjectStore, pointer: Pointer, schemas: Iterable[int]) -> bool:

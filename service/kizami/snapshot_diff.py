@@ -10,10 +10,12 @@ from itertools import chain
 import pyarrow as pa
 
 from kizami import layout
+from kizami.change_tally import FIXED_COLUMNS, Tally
 from kizami.manifest import Manifest, PartEntry
 from kizami.part_reader import read_row_groups, read_schema
 from kizami.readers import find_manifest
-from kizami.snapshot_changes import FIXED_COLUMNS, Changes, Tally, windows
+from kizami.row_windows import windows
+from kizami.snapshot_changes import Changes
 from kizami.stores import ObjectStore, open_store
 from kizami_schemas import v1
 

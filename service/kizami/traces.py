@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,8 +15,10 @@ import pyarrow.parquet as pq
 from kizami import layout
 from kizami.stores import ObjectMissingError, ObjectStore
 from kizami.verification import Fault
+from kizami.workspace import workspace
 
 _OBJECTS_AT_ONCE: Final = 4
+_QUOTES: Final = frozenset("'\"")
 _NOT_OF_DOCUMENTS: Final = frozenset(
     {"schema", "corpus", "date", "name", "fields", "normalisation", "versions", "verb", "state", "stage", "host"}
 )
@@ -41,14 +42,14 @@ def doc_ids_of(path: Path) -> Iterator[pa.StringArray]:
 
 def ids_in_json(body: bytes, ids: Sequence[str]) -> frozenset[str]:
     """Which of some ids stand in an object that is no Parquet: in JSON as a string, or quoted within one."""
-    suspects = [each for each in ids if each.encode() in body or json.dumps(each)[1:-1].encode() in body]
-    if not suspects:
-        return frozenset()
     try:
-        strings = list(_strings(json.loads(body)))
-    except ValueError:
-        return frozenset(suspects)  # it is anybody's guess: rather one too many
-    return frozenset(each for each in suspects if any(each == text or _quotes(text, each) for text in strings))
+        strings = set(_strings(json.loads(body)))
+    except (ValueError, RecursionError):
+        # It is anybody's guess: rather one too many.
+        return frozenset(each for each in ids if each.encode() in body or json.dumps(each)[1:-1].encode() in body)
+    # Few strings quote anything, and of the ids there may be many.
+    quoting = [text for text in strings if not _QUOTES.isdisjoint(text)]
+    return frozenset(each for each in ids if each in strings or any(_quotes(text, each) for text in quoting))
 
 
 def redacted(body: bytes, ids: Sequence[str]) -> bytes:
@@ -79,11 +80,11 @@ def traces(
     keys = [info.key for prefix in layout.corpus_prefixes(corpus) for info in store.list(prefix)]
     wanted = pa.array(ids, pa.string())
     faults: list[Fault] = []
-    with tempfile.TemporaryDirectory(prefix="kizami-forget-") as folder, ThreadPoolExecutor(_OBJECTS_AT_ONCE) as pool:
+    with workspace() as folder, ThreadPoolExecutor(_OBJECTS_AT_ONCE) as pool:
 
         def look(numbered: tuple[int, str]) -> Fault | None:
             number, key = numbered
-            path = Path(folder, f"{number}")
+            path = folder / f"{number}"
             try:
                 store.download(key, path)
                 found = ids_in_part(path, wanted) if key.endswith(".parquet") else ids_in_json(path.read_bytes(), ids)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -21,6 +20,7 @@ from kizami.errors import DataError
 from kizami.manifest import Manifest, PartEntry, decode_manifest, pointer_to
 from kizami.pointer import Pointer, decode_pointer
 from kizami.stores import ObjectInfo, ObjectMissingError, ObjectStore
+from kizami.workspace import workspace
 from kizami_schemas.versions import find_version
 
 _PARTS_AT_ONCE: Final = 4
@@ -225,10 +225,10 @@ def _faults_of_parts(
     prefix = layout.snapshot_prefix(manifest.corpus, manifest.snapshot, manifest.major)
     parts = [part for part in manifest.parts if prefix + part.name not in skipped]
     faults: list[Fault] = []
-    with tempfile.TemporaryDirectory(prefix="kizami-verify-") as folder, ThreadPoolExecutor(_PARTS_AT_ONCE) as pool:
+    with workspace() as folder, ThreadPoolExecutor(_PARTS_AT_ONCE) as pool:
 
         def look(part: PartEntry) -> list[Fault]:
-            path = Path(folder, part.name)
+            path = folder / part.name
             try:
                 store.download(prefix + part.name, path)
                 return [Fault(prefix + part.name, what) for what in _faults_of_file(path, part, manifest.schema)]

@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 import pytest
 
 from kizami import layout
-from kizami.errors import DataError
+from kizami.assembly import assemble
+from kizami.errors import DataError, LockLostError
 from kizami.ledger import State
 from kizami.readers import find_pointer
 from kizami.stores import open_store
@@ -192,3 +193,42 @@ def test_readers_see_whole_snapshots_meanwhile(config: Path, capsys: pytest.Capt
     assert set(seen) <= counts
     assert seen[-1] == len(expected_texts(LEFT))
     assert not list(opened.list(layout.staging_prefix("recipes")))
+
+
+def test_a_run_that_stopped_for_a_take_down_leaves_nothing_behind(
+    local_ray: int, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It goes on after the search for traces, writes what was under way, finds its lock lost, and takes it back;
+    what a worker of its writes even later goes at the end of the next run."""
+    write_jsonl(tmp_path / "source" / "recipes.jsonl", [*DOCUMENTS, TWICE])
+    lock = '[lock]\nbeat = "0.2s"\nexpiry = "1s"\n'
+    config = configuration(tmp_path, store="./store", source="./source", head=lock)
+    ids = [*IDS, TWICE["recipe_id"]]
+    late: dict[str, bytes] = {}
+
+    def stopped(*given: Any, check: Any, **more: Any) -> Any:
+        store, corpus, snapshot = given[:3]
+        entries = assemble(*given, check=check, **more)
+        held_back = layout.quarantine_key(corpus, check.__self__.record.entry.run)
+        late[layout.staging_key(corpus, "late")] = store.get(layout.part_key(corpus, snapshot, 0)).body
+        written = {key: store.get(key).body for key in (layout.part_key(corpus, snapshot, 0), held_back)}
+        with check.__self__.lease._mutex:  # no beats, as in a process that is stopped
+            code = 75
+            while code == 75:
+                code, answer, _ = kizami(capsys, "forget", corpus, "--id", *ids, "--config", config)
+        assert code == 0, answer
+        assert not any(_objects_with(_store(config), doc_id) for doc_id in ids)
+        for key, body in written.items():
+            store.put(key, body)
+        check()
+        return entries
+
+    monkeypatch.setattr("kizami_jobs.daily.assemble", stopped)
+    with pytest.raises(LockLostError):
+        run(config)
+    assert not any(_objects_with(_store(config), doc_id) for doc_id in ids)
+    monkeypatch.undo()
+    for key, body in late.items():  # what a worker may still write that nobody can reach
+        open_store(_store(config)).put(key, body)
+    assert run(config).entry.counts.forgotten > 0
+    assert not any(_objects_with(_store(config), doc_id) for doc_id in ids)

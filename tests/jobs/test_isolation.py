@@ -25,6 +25,8 @@ pytestmark = pytest.mark.ray
 
 DAY, NEXT_DAY = "2026-11-23", "2026-11-24"
 PLANT = Path(__file__).parent.parent / "support" / "plant"
+HANG_SECONDS = 8
+"""How long MeCab may take here. A loaded machine needs some of it for sound texts; each hang costs it four times."""
 PLANTED = 17
 """The recipe whose title MeCab does not survive."""
 RAISED = "the analyser raised RuntimeError (sitecustomize.py, line {line})".format(
@@ -56,9 +58,8 @@ def _scene(folder: Path, word: str) -> Scene:
     documents = recipes(40)
     documents[PLANTED]["title"] = f"{word}の鍋"
     write_jsonl(folder / "recipes.jsonl", documents)
-    config = configuration(
-        folder, store="./store", source="./recipes.jsonl", part_bytes="1KiB", more='hang_after = "4s"\n'
-    )
+    more = f'hang_after = "{HANG_SECONDS}s"\n' if word == HANG else ""
+    config = configuration(folder, store="./store", source="./recipes.jsonl", part_bytes="1KiB", more=more)
     return Scene(folder, config, documents)
 
 
@@ -66,16 +67,16 @@ def _without_the_text(documents: list[Recipe]) -> list[Recipe]:
     return [{**document, "title": None if i == PLANTED else document["title"]} for i, document in enumerate(documents)]
 
 
-def _retries(stderr: str) -> list[str]:
+def _retries(stderr: str, part: int | str = r"\d+") -> list[str]:
     """The lines that tell of attempts that failed, without the number of the part."""
-    return re.findall(r"^part \d+: (.*)$", stderr, re.MULTILINE)
+    return re.findall(rf"^part {part}: (.*)$", stderr, re.MULTILINE)
 
 
 @pytest.mark.parametrize(
     ("word", "message", "attempt"),
     [
         pytest.param(CRASH, "MeCab crashed (SIGSEGV)", "its worker died", id="crash"),
-        pytest.param(HANG, "MeCab did not finish within 4 s", "its worker died", id="hang"),
+        pytest.param(HANG, f"MeCab did not finish within {HANG_SECONDS} s", "its worker died", id="hang"),
         pytest.param(RAISE, RAISED, RAISED, id="exception"),
     ],
 )
@@ -86,7 +87,7 @@ def test_a_text_that_mecab_does_not_survive_is_held_back_alone(
     the text, and the next run, under a sound MeCab, analyses it."""
     scene = _scene(tmp_path / "planted", word)
     with scene.run() as process:
-        assert process.wait(120) == 0, process.stderr
+        assert process.wait(240) == 0, process.stderr
         answer = json.loads(process.stdout)
         assert process.survivors() == []
     found = published(scene.store)
@@ -102,8 +103,10 @@ def test_a_text_that_mecab_does_not_survive_is_held_back_alone(
         }
     ]
     assert len(found.manifest.parts) > 4
+    planted = found.manifest.parts.index(found.manifest.part_of(scene.documents[PLANTED]["recipe_id"]))
     wait = " after 1 s" if attempt == "its worker died" else ""
-    assert _retries(process.stderr) == [f"attempt 1 of 4: {attempt}; trying it again{wait}"]
+    # Another part may need a second attempt too, on a machine so loaded that sound texts seem to hang.
+    assert _retries(process.stderr, planted) == [f"attempt 1 of 4: {attempt}; trying it again{wait}"]
     assert word not in process.stderr
     counts = answer["run"]["counts"]
     assert (counts["texts"], counts["quarantined"]) == (counts["rows"] + 1, 1)
@@ -115,9 +118,7 @@ def test_a_text_that_mecab_does_not_survive_is_held_back_alone(
     assert found.rows().equals(published(str(tmp_path / "undisturbed" / "store")).rows())
 
     entry = ledger(scene.store)[0]
-    assert [each.what for each in entry.failed_attempts] == [attempt]
-    planted = found.manifest.part_of(scene.documents[PLANTED]["recipe_id"])
-    assert [each.part for each in entry.failed_attempts] == [int(planted.name[5:-8])]
+    assert [each.what for each in entry.failed_attempts if each.part == planted] == [attempt]
     assert entry.quarantined_by_reason == found.manifest.counts.quarantined_by_reason == {"analysis_failed": 1}
 
     run(scene.config, day=NEXT_DAY, as_of_now=True)
@@ -133,7 +134,7 @@ def test_what_failed_in_a_candidate_is_tried_again_by_the_next_run(
     """Parts of a snapshot that nobody published do not hide that a text can be analysed by now; history tells both."""
     scene = _scene(tmp_path, RAISE)
     with scene.run("--candidate") as process:
-        assert process.wait(120) == 0, process.stderr
+        assert process.wait(240) == 0, process.stderr
     assert staged(scene.store) == []
     run(scene.config, day=DAY, as_of_now=True)
     healed = published(scene.store)
@@ -152,7 +153,7 @@ def test_a_part_whose_workers_always_die_ends_the_run(tmp_path: Path) -> None:
     """Four attempts, the last three guarded; then one line, exit 69, nothing published and no text blamed."""
     scene = _scene(tmp_path, KILL_WORKER)
     with scene.run() as process:
-        assert process.wait(120) == 69, process.stderr
+        assert process.wait(240) == 69, process.stderr
         assert process.survivors() == []
     died = "its worker died; trying it again after"
     waits = {1: 1, 2: 3, 3: 9}
@@ -173,7 +174,7 @@ def test_sigterm_ends_a_run_in_the_middle_of_a_hang(tmp_path: Path) -> None:
     with scene.run() as process:
         child = _await_guarded(process)
         process.interrupt()
-        assert process.wait(30) == 143, process.stderr
+        assert process.wait(60) == 143, process.stderr
         assert process.survivors() == []
         assert _has_ended(child)
     assert _retries(process.stderr) != []

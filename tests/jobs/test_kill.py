@@ -212,7 +212,7 @@ def test_sigterm_ends_a_run_in_order(scene: Scene, undisturbed: Published) -> No
         rule.await_reached(60)
         _await(lambda: len(staged(scene.store)) == 1, "the first part to be staged")
         process.interrupt()
-        assert process.wait(30) == 143
+        assert process.wait(60) == 143
         assert process.survivors() == []
         assert process.stderr.splitlines()[-1].startswith("kizami: interrupted by signal 15")
     scene.drop(rule)

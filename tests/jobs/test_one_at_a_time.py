@@ -15,10 +15,10 @@ import psutil
 import pytest
 
 import support
-from kizami.config import load_config
-from kizami.errors import DataError
+from kizami.errors import DataError, LockHeldError
 from kizami.ledger import State
 from kizami.stores import open_store
+from kizami_jobs.daily import RunResult
 from support.faulty_s3 import FaultyStore
 from support.job import configuration, run
 from support.kitchen import expected_texts, jsonl, recipes, write_jsonl
@@ -87,8 +87,7 @@ def test_a_run_that_was_paused_past_its_expiry_never_publishes(
         rule.await_reached(60)
         os.kill(paused.pid, signal.SIGSTOP)
         rule.release()
-        time.sleep(3)  # two beats missed: from here on a newcomer waits for the expiry
-        other = run(load_config(config), day=DAY)
+        other = _come_again(config)
         assert other.entry.state is State.PUBLISHED
         os.kill(paused.pid, signal.SIGCONT)
         assert paused.wait(60) == 75
@@ -96,7 +95,7 @@ def test_a_run_that_was_paused_past_its_expiry_never_publishes(
     store = f"{faulty_s3.url}/store"
     assert head(store).commits == 1
     assert published(store).pointer.snapshot == other.pointer.snapshot
-    assert [entry.state for entry in ledger(store)] == [State.PUBLISHED, State.DIED]
+    assert _states(store) == [State.PUBLISHED, State.DIED]
 
 
 def test_yesterdays_failure_does_not_block_today(local_ray: int, tmp_path: Path) -> None:
@@ -114,13 +113,29 @@ def test_yesterdays_failure_does_not_block_today(local_ray: int, tmp_path: Path)
         _await(lambda: ledger(store)[0].stage == "ray", "the run to hold the lock", 60)
         process.kill()
     assert head(store).holder is not None
-    assert run(config, day=DAY).entry.state is State.PUBLISHED
+    assert _come_again(config).entry.state is State.PUBLISHED
     assert published(store).texts() == expected_texts(recipes(12, 7))
     (tmp_path / YESTERDAY / "recipes.jsonl").write_bytes(whole)
     assert run(config, day=YESTERDAY).entry.state is State.PUBLISHED
     assert published(store).pointer.date == DAY
-    states = [entry.state for entry in ledger(store)]
-    assert states == [State.PUBLISHED, State.PUBLISHED, State.DIED, State.FAILED]
+    assert _states(store) == [State.PUBLISHED, State.PUBLISHED, State.DIED, State.FAILED]
+
+
+def _come_again(config: Path) -> RunResult:
+    """Today's run, started again for as long as the lock counts as held, as a scheduler would."""
+    ends = time.monotonic() + 60
+    while True:
+        try:
+            return run(config, day=DAY)
+        except LockHeldError:
+            if time.monotonic() > ends:
+                raise
+            time.sleep(0.5)
+
+
+def _states(store: str) -> list[State]:
+    """What became of the runs that got the lock, the newest first."""
+    return [entry.state for entry in ledger(store) if entry.state is not State.REFUSED]
 
 
 def _await(condition: Callable[[], bool], what: str, patience: float) -> None:

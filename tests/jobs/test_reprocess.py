@@ -71,6 +71,19 @@ def test_a_field_or_everything_is_analysed_again(config: Path, capsys: pytest.Ca
     assert counts["texts_analysed"] == counts["texts"]
 
 
+def test_a_candidate_is_published_later(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is analysed again can be looked at first: readers see nothing of it until it is published."""
+    before = published(_store(config))
+    code, answer, _ = kizami(capsys, "reprocess", "recipes", "--field", "title", "--candidate", "--config", config)
+    assert (code, answer["run"]["state"], answer["run"]["verb"]) == (0, State.CANDIDATE, "reprocess")
+    assert answer["run"]["counts"]["texts_analysed"] == 60
+    assert published(_store(config)).pointer == before.pointer
+    candidate = answer["snapshot"]["snapshot"]
+    assert kizami(capsys, "publish", "recipes", candidate, "--config", config)[0] == 0
+    assert published(_store(config)).pointer.snapshot == candidate
+    assert published(_store(config)).rows().equals(before.rows())
+
+
 def test_changes_of_the_source_come_along(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It is a run like any other: what changed since is analysed too, and what is gone is gone."""
     documents = recipes(50)

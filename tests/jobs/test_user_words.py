@@ -86,6 +86,24 @@ def test_other_words_are_another_analysis(local_ray: int, config: Path, tmp_path
     assert_has_the_words(second, words, tmp_path)
 
 
+def test_a_plan_knows_the_words(
+    local_ray: int, config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What they make of the source is what a run would do: nothing after a run, everything after an edit of theirs,
+    and a bad line is named as a run names it."""
+    snapshot = run(config).pointer.snapshot
+    code, plan, _ = kizami(capsys, "plan", "recipes", "--config", config)
+    assert (code, plan["published"], plan["texts_analysed"]) == (0, snapshot, 0)
+    (tmp_path / "words.csv").write_text(WORDS[0], encoding="utf-8")
+    code, plan, stderr = kizami(capsys, "plan", "recipes", "--config", config)
+    assert (code, plan["published"], plan["texts_analysed"], plan["texts_reused"]) == (0, None, 120, 0)
+    assert "user dictionary words.csv (1 entry, SHA-256 " in stderr
+    assert run(config).entry.counts.texts_analysed == plan["texts_analysed"]
+    (tmp_path / "words.csv").write_text("酢,5146,5146,酸っぱい,名詞", encoding="utf-8")
+    code, answer, _ = kizami(capsys, "plan", "recipes", "--config", config)
+    assert (code, "line 1 has cost" in answer["message"]) == (78, True)
+
+
 @pytest.mark.s3
 def test_words_on_s3_are_found(local_ray: int, config: Path, tmp_path: Path, s3_url: str) -> None:
     """The file may lie on S3, under a URL of its own."""

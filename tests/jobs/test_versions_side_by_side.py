@@ -156,7 +156,8 @@ def test_the_first_day_of_an_overlap_analyses_nothing_again(
     before = published(kitchen.store)
     config = kitchen.overlap(True)
     plan = ("plan", "recipes", "--date", TODAY, "--as-of-now", "--config", config)
-    assert command(capsys, *plan)[1]["published"] is None
+    planned = command(capsys, *plan)[1]
+    assert planned["published"] is None
     result = kitchen.cook(40)
     first, second = kitchen.both()
     _assert_derived(first, second)
@@ -164,6 +165,7 @@ def test_the_first_day_of_an_overlap_analyses_nothing_again(
     counts = result.entry.counts
     assert result.entry.state is State.PUBLISHED
     assert (counts.texts_analysed, counts.parts_copied, counts.parts_derived) == (0, parts, parts)
+    assert (planned["parts_copied"], planned["parts_derived"]) == (parts, parts)
     assert result.entry.fingerprint == alone.entry.fingerprint
     assert first.manifest.input_digest == before.manifest.input_digest
     assert [part.sha256 for part in first.manifest.parts] == [part.sha256 for part in before.manifest.parts]
@@ -173,16 +175,19 @@ def test_the_first_day_of_an_overlap_analyses_nothing_again(
     assert command(capsys, *plan)[1]["published"] == first.pointer.snapshot
 
 
-def test_unchanged_parts_are_copied_for_both(kitchen: Kitchen) -> None:
-    """The next day derives what it made, and no more; a part that did not change is the same to the byte in each."""
+def test_unchanged_parts_are_copied_for_both(kitchen: Kitchen, capsys: pytest.CaptureFixture[str]) -> None:
+    """The next day derives what it made, and no more, as `plan` says; a part that did not change is the same to the
+    byte in each."""
     kitchen.cook(40, YESTERDAY)
     old = kitchen.both()
+    write_jsonl(kitchen.folder / "source" / "recipes.jsonl", recipes(41))
+    planned = command(capsys, "plan", "recipes", "--date", TODAY, "--as-of-now", "--config", kitchen.path)[1]
     result = kitchen.cook(41)
     new = kitchen.both()
     _assert_derived(*new)
     counts = result.entry.counts
     assert 0 < counts.parts_analysed < counts.parts_copied
-    assert counts.parts_derived == counts.parts_analysed
+    assert counts.parts_derived == counts.parts_analysed == planned["parts_derived"]
     for before, after in zip(old, new, strict=True):
         common = {part.sha256 for part in before.manifest.parts} & {part.sha256 for part in after.manifest.parts}
         assert len(common) == counts.parts_copied

@@ -109,6 +109,15 @@ def test_a_closed_gate_keeps_it_back_unless_forced(store: ObjectStore) -> None:
     assert shown(store) == {"latest": "c", D21: "a", D22: "b", D23: "c"}
 
 
+def test_the_first_snapshot_is_not_to_be_compared_with_any() -> None:
+    """Held back where nothing is published yet, it is told without a command that could only fail."""
+    store = MemoryStore()
+    put_candidate(store, "a", D21, gates=LOST)
+    assert refusal(store, "a").endswith(
+        "it is in the store; if it is right, publish it with `kizami publish recipes a --force`"
+    )
+
+
 def test_what_cannot_be_forced_is_not(store: ObjectStore) -> None:
     """A snapshot whose surfaces do not come back is never published."""
     put_candidate(store, "c", D23, gates=BROKEN)

@@ -194,6 +194,17 @@ def test_show_names_a_damaged_part(tmp_path: Path, capsys: pytest.CaptureFixture
     assert re.fullmatch(r"kizami: .*part-00000\.parquet is damaged .*\n", capsys.readouterr().err)
 
 
+def test_show_tells_damage_from_a_store_that_is_away(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Pages that were overwritten are a fault of the data too, though Arrow calls it one of reading."""
+    store = str(tmp_path / "store")
+    manifest = publish_snapshot(store, Recipe(recipes(2)))
+    part = tmp_path / "store" / layout.part_key(CORPUS, manifest.snapshot, 0)
+    body = part.read_bytes()
+    part.write_bytes(body[:4] + bytes(len(body) // 2) + body[4 + len(body) // 2 :])
+    assert main(["show", CORPUS, DOC_ID, "--config", write_config(tmp_path, store)]) == 65
+    assert re.fullmatch(r"kizami: .*part-00000\.parquet is damaged .*--full.*\n", capsys.readouterr().err)
+
+
 @pytest.fixture
 def ledger(tmp_path: Path) -> tuple[str, list[RunEntry]]:
     """A configuration whose store has a ledger of five runs, the newest first."""

@@ -203,6 +203,12 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         load_config(tmp_path / "euc.toml")
 
 
+def test_a_byte_order_mark_is_no_matter(tmp_path: Path) -> None:
+    """Some editors write one."""
+    (tmp_path / "bom.toml").write_text(STORE + CORPUS, "utf-8-sig")
+    assert list(load_config(tmp_path / "bom.toml").corpora) == ["recipes"]
+
+
 def test_an_unknown_corpus_is_named_with_those_there_are(tmp_path: Path) -> None:
     """A slip of the finger gets a suggestion."""
     text = STORE + CORPUS + CORPUS.replace("recipes]", "novels]")

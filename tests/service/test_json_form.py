@@ -119,6 +119,12 @@ def test_a_damaged_object_is_named_with_the_field(body: str) -> None:
     assert str(caught.value).endswith("restore the object from a backup or an earlier version")
 
 
+def test_nesting_without_end_is_a_fault_of_the_data() -> None:
+    """Not of the program, whose stack it would overflow."""
+    with pytest.raises(DataError, match=r"^dish\.json is no JSON .*restore"):
+        decode(Dish, b"[" * 200_000, "dish.json")
+
+
 def test_bytes_that_are_no_utf8_are_no_json() -> None:
     """A truncated object is a fault of the data, not a bug."""
     with pytest.raises(DataError, match=r"^dish\.json is no JSON"):

@@ -110,22 +110,28 @@ def test_of_racing_processes_exactly_one_wins(tmp_path: Path) -> None:
     """The lock holds between processes, which share nothing but the folder."""
     program = (
         "import sys, time\n"
-        "from support.publishing import CORPUS, SHORT, holder\n"
+        "from pathlib import Path\n"
+        "from support.publishing import CORPUS, holder\n"
         "from kizami.errors import LockHeldError\n"
         "from kizami.lease import Lease\n"
         "from kizami.stores import open_store\n"
+        "def meet(name):\n"
+        "    Path(f'{name}-{sys.argv[2]}').touch()\n"
+        "    while len(list(Path().glob(f'{name}-*'))) < 3:\n"
+        "        time.sleep(0.01)\n"
+        "meet('ready')\n"
         "try:\n"
-        "    me = holder(sys.argv[2], timing=SHORT)\n"
-        "    lease = Lease.take(open_store(sys.argv[1]), CORPUS, me, on_takeover=print)\n"
+        "    lease = Lease.take(open_store(sys.argv[1]), CORPUS, holder(sys.argv[2]), on_takeover=print)\n"
         "except LockHeldError as error:\n"
+        "    meet('tried')\n"
         "    sys.exit(error.exit_code)\n"
-        "time.sleep(1.0)\n"
+        "meet('tried')\n"
         "lease.check()\n"
     )
     command = [sys.executable, "-c", program, str(tmp_path / "store")]
     folders = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]  # the first for `support`
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, folders))}
-    processes = [subprocess.Popen([*command, f"run-{number}"], env=environment) for number in range(3)]
+    processes = [subprocess.Popen([*command, f"run-{number}"], env=environment, cwd=tmp_path) for number in range(3)]
     assert sorted(process.wait(60) for process in processes) == [0, 75, 75]
 
 
@@ -274,6 +280,31 @@ def test_readers_may_not_see_a_commit_yet(memory: MemoryStore, monkeypatch: pyte
     lease.release()
     with take(memory, "run-2") as successor:
         assert successor.predecessor == pointer("s1", commit=1)
+
+
+@pytest.mark.parametrize("restored", [1, None])
+def test_a_head_that_lags_behind_goes_on_from_the_pointers(memory: MemoryStore, restored: int | None) -> None:
+    """One from a backup, or a new one where it was lost: the next commit is larger than any before, so that readers see
+    it, and what the head cannot know is in the catalogue again."""
+    days = ("2026-11-21", "2026-11-22", "2026-11-22")
+    backup: dict[int, bytes] = {}
+    for number, day in enumerate(days, 1):
+        with take(memory, f"r{number}") as lease:
+            lease.commit(pointer(f"s{number}", date=day))
+        backup[number] = memory.get(HEAD).body
+    memory.delete([HEAD])
+    if restored:
+        memory.put(HEAD, backup[restored])
+    with take(memory, "r4") as lease:
+        assert lease.predecessor == pointer("s3", date="2026-11-22", commit=3)
+        assert {date: each.snapshot for date, each in lease.catalogue.shown().items()} == {
+            "2026-11-21": "s1",
+            "2026-11-22": "s3",
+        }
+        assert [each.snapshot for each in lease.catalogue.publications] == ["s1", "s3"]
+        assert lease.commit(pointer("s4", date="2026-11-22")).commit == 4
+    assert read(memory, LATEST).snapshot == read(memory, layout.date_key(CORPUS, "2026-11-22")).snapshot == "s4"
+    assert head(memory).commits == 4
 
 
 def test_rollback_moves_latest_to_an_earlier_date(memory: MemoryStore) -> None:

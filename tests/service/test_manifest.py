@@ -51,6 +51,13 @@ def test_a_manifest_without_parts_is_damaged() -> None:
         decode_manifest(body, "m.json")
 
 
+@pytest.mark.parametrize("schema", ["one", "1", "1.0.0", ""])
+def test_a_schema_that_is_no_version_is_damage(schema: str) -> None:
+    """The folder of a snapshot follows from its number."""
+    with pytest.raises(DataError, match=r"^m\.json is of schema '.*restore"):
+        decode_manifest(json_form.encode(replace(manifest(""), schema=schema)), "m.json")
+
+
 def test_a_missing_field_is_named() -> None:
     """The path leads to the part."""
     content = json.loads(json_form.encode(manifest("", "b")))

@@ -20,6 +20,7 @@ from kizami.errors import CommitStateUnknownError, KizamiError, LockHeldError, L
 from kizami.pointer import Pointer, decode_pointer
 from kizami.protocol import Hold, Place
 from kizami.stores.base import ConditionFailedError, ObjectMissingError, OutcomeUnknownError
+from kizami.survey import survey, tidy
 from support.memory_store import MemoryStore
 from support.publishing import CORPUS, holder, pointer
 
@@ -134,7 +135,7 @@ class Machine(RuleBasedStateMachine):
                 assert not result.unknown
                 actor.latest = result.latest
                 actor.stage = "tidy"
-                self.advance(actor, protocol.tidy(result.strays))
+                self.advance(actor, tidy(result.strays))
             case "tidy":
                 self.go_on(actor)
             case "beat":
@@ -164,7 +165,7 @@ class Machine(RuleBasedStateMachine):
 
     def survey(self, actor: Actor) -> None:
         actor.stage = "survey"
-        self.advance(actor, protocol.survey(PLACE, self.held(actor).head))
+        self.advance(actor, survey(PLACE, self.held(actor).head))
 
     def go_on(self, actor: Actor) -> None:
         hold = self.held(actor)
@@ -472,7 +473,7 @@ class Machine(RuleBasedStateMachine):
         if hold.head.unfinished:
             run(protocol.finish(PLACE, hold.head.unfinished))
             hold = run(protocol.settle(PLACE, hold))
-        run(protocol.tidy(run(protocol.survey(PLACE, hold.head)).strays))
+        run(tidy(run(survey(PLACE, hold.head)).strays))
         self.pointers_are_complete(strays=False)
         vanished = {layout.date_key(CORPUS, date) for date in DATES if date not in self.expected()[1]}
         second = {layout.latest_key(CORPUS, 2), *(layout.date_key(CORPUS, date, 2) for date in DATES)}

@@ -324,7 +324,7 @@ def test_a_missing_manifest_is_named(tmp_path: Path) -> None:
     store = str(tmp_path / "store")
     manifest = publish_snapshot(store, Recipe(recipes(2)))
     open_store(store).delete([f"v1/{CORPUS}/manifests/{manifest.snapshot}.json"])
-    with pytest.raises(DataError, match=rf"v1/recipes/manifests/{manifest.snapshot}\.json is missing"):
+    with pytest.raises(DataError, match=rf"v1/recipes/manifests/{manifest.snapshot}\.json is missing.*rollback"):
         kizami.document_path(store, CORPUS, DOC_ID)
 
 

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from kizami import layout, protocol
+from kizami import layout
 from kizami.catalogue import State
 from kizami.conversation import perform
 from kizami.errors import DataError
 from kizami.lease import Lease
 from kizami.protocol import Place
 from kizami.stores import ObjectStore, open_store
+from kizami.survey import survey
 from support.crashing_store import CrashingStore, KilledError, killed, requests_of
 from support.memory_store import Clock, MemoryStore
 from support.publishing import CORPUS, LATEST, head, holder, nobody_died, read
@@ -194,6 +195,6 @@ def test_a_stopped_holder_takes_no_date_for_a_stray() -> None:
     go_back(store, "b2")
     outdated = head(store)
     go_back(store, "c", run="rollback-2")
-    found = perform(protocol.survey(Place(CORPUS), outdated), store, lambda _: None)
+    found = perform(survey(Place(CORPUS), outdated), store, lambda _: None)
     assert (found.strays, found.unknown) == ((), ())
     assert shown(store) == BEFORE

@@ -12,7 +12,9 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kizami.snapshot_changes import Changes, Documents, Tally, windows
+from kizami.change_tally import Tally
+from kizami.row_windows import windows
+from kizami.snapshot_changes import Changes, Documents
 from kizami_schemas import v1
 from support.split_rows import Split, split_rows
 

@@ -262,19 +262,32 @@ def test_a_candidate_that_comes_too_late_is_not_published(store: ObjectStore) ->
     documents = recipes(20)
     gone = documents[8][0]
     forget(store, gone)
-    for name, some in (("tardy", documents), ("sound", documents[:8] + documents[9:])):
+    rest = documents[:8] + documents[9:]
+    held = layout.quarantine_key(CORPUS, "run-late")
+    for name, some in (("tardy", documents), ("sound", rest), ("holding", rest), ("bounded", rest)):
         made = put_candidate(store, name, some)
         late = replace(made, gates=OPEN, after_commit=head(store).commits)
+        if name == "holding":
+            late = replace(late, quarantine=held)
+        if name == "bounded":
+            late = replace(late, parts=tuple(replace(part, lower=gone) for part in late.parts))
         store.put(layout.manifest_key(CORPUS, name), json_form.encode(late))
+    store.put(held, held_back(gone))
+    for name, place in (("holding", "its quarantine"), ("bounded", "its bounds")):
+        with pytest.raises(DataError, match=f"{name} has a document in {place} that"):
+            publish_candidate(store, name, run=f"publish-{name}")
     with pytest.raises(
         DataError, match=r"tardy has a document in part-00000.parquet that `kizami forget` took down"
     ) as e:
         publish_candidate(store, "tardy")
     assert gone not in str(e.value)
+    sound = layout.manifest_key(CORPUS, "sound")
+    lacking = replace(decode_manifest(store.get(sound).body, sound), quarantine=layout.quarantine_key(CORPUS, "lost"))
+    store.put(sound, json_form.encode(lacking))
     publish_candidate(store, "sound", run="publish-2")
     assert shown(store)["latest"] == "sound"
     done = forget(store, gone, run="forget-2")
-    assert (done.listed, done.deleted, done.copies) == (0, ("tardy",), {})
+    assert (done.listed, done.deleted, done.copies) == (0, ("bounded", "holding", "tardy"), {})
 
 
 def held_back(*ids: str | None) -> bytes:
@@ -364,7 +377,7 @@ def test_a_damaged_snapshot_that_is_shown_is_named_and_nothing_is_changed(store:
     number = find_manifest(store, CORPUS, NAMES[3]).parts.index(find_manifest(store, CORPUS, NAMES[3]).part_of(gone))
     store.put(layout.part_key(CORPUS, NAMES[3], number), b"damaged")
     before = {date: find_pointer(store, CORPUS, date) for date in (None, *DAYS)}
-    with pytest.raises(DataError, match=rf"part-0000{number}.parquet is not what was published: restore it"):
+    with pytest.raises(DataError, match=rf"part-0000{number}.parquet is not what .* --date {DAYS[3]} --full`"):
         forget(store, gone)
     assert {date: find_pointer(store, CORPUS, date) for date in (None, *DAYS)} == before
     with undertake(store, "rollback") as held:

@@ -381,6 +381,6 @@ def test_sigterm_ends_it_with_143(tmp_path: Path) -> None:
             assert time.monotonic() < patience_ends
             time.sleep(0.05)
         process.interrupt()
-        assert process.wait(30) == 143
+        assert process.wait(60) == 143
     (info,) = store.list(layout.runs_prefix(CORPUS))
     assert json.loads(store.get(info.key).body)["state"] == "interrupted"

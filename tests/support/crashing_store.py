@@ -63,6 +63,9 @@ class CrashingStore:
     def remove(self, key: str, etag: str) -> None:
         self._ask(lambda: self._store.remove(key, etag))
 
+    def clear_leftovers(self) -> None:
+        self._ask(self._store.clear_leftovers)
+
     def versioning(self) -> Versioning:
         return self._ask(self._store.versioning)
 

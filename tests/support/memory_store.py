@@ -80,6 +80,9 @@ class MemoryStore:
                 raise ConditionFailedError(key)
             del self.objects[key]
 
+    def clear_leftovers(self) -> None:
+        pass
+
     def versioning(self) -> Versioning:
         return Versioning.OFF
 

@@ -143,6 +143,8 @@ def _expand(file_system: pyarrow.fs.FileSystem, folder: str, segments: Sequence[
 def _files_under(file_system: pyarrow.fs.FileSystem, info: pyarrow.fs.FileInfo) -> Iterator[pyarrow.fs.FileInfo]:
     if info.type == pyarrow.fs.FileType.NotFound:
         raise FileNotFoundError(f"{info.path} leads nowhere")
+    if info.type == pyarrow.fs.FileType.Unknown:
+        raise OSError(f"{info.path} is neither a file nor a folder")  # a pipe: reading it might never end
     if info.type != pyarrow.fs.FileType.Directory:
         yield info
         return

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Final
 
 from kizami.errors import ConfigurationError
 from kizami.stores.base import (
@@ -27,12 +29,16 @@ __all__ = [
     "require_folder",
 ]
 
+_STRANGE: Final = re.compile(r"[^A-Za-z0-9._~!$&'()+,;:@-]")
+"""What cannot stand in a URL as it is, and ``*``, which is a pattern to readers of a glob."""
+
 
 def open_store(url: str) -> ObjectStore:
     """The store at ``s3://bucket/prefix`` or in a local folder. Touches neither network nor disk.
 
-    Raises ConfigurationError for any other scheme, a malformed bucket, credentials in the URL, and for a ``key=value``
-    segment: readers would take it for a partition of the data.
+    Raises ConfigurationError for any other scheme, a malformed bucket, credentials in the URL, and for what readers
+    would not find: a ``key=value`` segment, which they take for a partition of the data, and on S3 what a URL has to
+    escape, for they differ in whether it is.
     """
     scheme, separator, rest = url.partition("://")
     if not url.strip():
@@ -46,6 +52,11 @@ def open_store(url: str) -> ObjectStore:
         if "=" in segment:
             raise ConfigurationError(
                 f"the store's URL {url} has the segment {segment!r}, which readers take for a partition: rename it"
+            )
+        if separator and (strange := _STRANGE.search(segment)):
+            raise ConfigurationError(
+                f"the store's URL {url} has {strange[0]!r} in it, with which pandas does not find it: name it with "
+                "letters and digits of ASCII, - and _"
             )
     if separator:
         # Imported here: boto3 takes a quarter of a second, and a local store needs none of it.

@@ -107,5 +107,8 @@ class ObjectStore(Protocol):
     def remove(self, key: str, etag: str) -> None:
         """Remove the version ``etag`` of an object. Raises ConditionFailedError, also where none is."""
 
+    def clear_leftovers(self) -> None:
+        """Remove what writers that were killed left behind and no key names; living writers notice nothing."""
+
     def versioning(self) -> Versioning:
         """Whether what was overwritten or deleted is still there for those who may read old versions."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import time
@@ -28,13 +29,23 @@ def etag_of_file(path: Path) -> str:
 
 @contextmanager
 def new_file(path: Path) -> Iterator[int]:
-    """A descriptor to write a new file by, with the permissions that the umask leaves."""
-    # Not tempfile: its files are for their owner alone, and readers are other people.
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    """A descriptor to write a new file by, with the permissions that the umask leaves. Until the context ends the file
+    is locked, which tells :func:`clear` that its writer lives."""
+    descriptor = _locked_file(path)
     try:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _locked_file(path: Path) -> int:
+    while True:
+        # Not tempfile: its files are for their owner alone, and readers are other people.
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if path.exists():
+            return descriptor
+        os.close(descriptor)  # cleared between the two calls
 
 
 def flush(path: Path) -> None:
@@ -63,3 +74,17 @@ def sweep(folder: Path) -> None:
         with suppress(OSError):
             if path.name != "lock" and path.stat().st_mtime < horizon:
                 path.unlink()
+
+
+def clear(folder: Path) -> None:
+    """Remove at once what no living writer has locked. Only where nobody can be about to rename a mere link."""
+    for path in folder.iterdir():
+        if path.name == "lock":
+            continue
+        with suppress(OSError):
+            descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)  # NFS locks only what is open for writing
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
+            finally:
+                os.close(descriptor)

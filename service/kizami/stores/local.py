@@ -26,7 +26,7 @@ from kizami.stores.base import (
     StoredObject,
     Versioning,
 )
-from kizami.stores.durable import etag_of, etag_of_file, flush, new_file, settle_folder, sweep
+from kizami.stores.durable import clear, etag_of, etag_of_file, flush, new_file, settle_folder, sweep
 from kizami.stores.keys import TEMPORARY, checked_key
 
 _LOCK_PATIENCE_SECONDS: Final = 60.0
@@ -115,23 +115,16 @@ class LocalStore:
         """Copy an object inside the store: a hard link where the file system has them. Raises ObjectMissingError."""
         source, path = self._path(source_key), self._path(key)
         with self._explained(path), self._missing_as_such(source_key):
-            temporary = self._temporary_path()
             try:
-                try:
-                    os.link(source, temporary)
-                except OSError as error:
-                    # Another device below a symbolic link, a file system without links, or too many links.
-                    if error.errno not in {errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EMLINK}:
-                        raise
-                    shutil.copyfile(source, temporary)
-                    flush(temporary)
-                with self._locked():
+                self._link(source, path)
+            except OSError as error:
+                # Another device below a symbolic link, a file system without links, or too many links.
+                if error.errno not in {errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EMLINK}:
+                    raise
+                with self._temporary(source) as temporary, self._locked():
                     self._make_folder(path.parent)
                     temporary.replace(path)
-                settle_folder(path.parent)
-            finally:
-                # Renaming one link of a file over another link of it does nothing, by POSIX, and leaves both.
-                temporary.unlink(missing_ok=True)
+            settle_folder(path.parent)
 
     def list(self, prefix: str) -> Iterable[ObjectInfo]:
         """All objects whose key starts with ``prefix``, in key order, complete at the moment of the call."""
@@ -172,9 +165,27 @@ class LocalStore:
                 raise ConditionFailedError(key)
             self._unlink(path)
 
+    def clear_leftovers(self) -> None:
+        """Remove what writers that were killed left in ``.tmp``; those of all corpora that live keep theirs."""
+        folder = self._root / TEMPORARY
+        with self._explained(folder), self._locked():
+            clear(folder)
+
     def versioning(self) -> Versioning:
         """A folder keeps nothing; of the file system's own snapshots and backups it knows nothing."""
         return Versioning.OFF
+
+    def _link(self, source: Path, path: Path) -> None:
+        """Make ``path`` another link of a file, whatever stands there."""
+        temporary = self._temporary_path()
+        with self._locked():  # the link too: it cannot be locked as the file of a writer is
+            self._make_folder(path.parent)
+            try:
+                os.link(source, temporary)
+                temporary.replace(path)
+            finally:
+                # Renaming one link of a file over another link of it does nothing, by POSIX, and leaves both.
+                temporary.unlink(missing_ok=True)
 
     def _unlink(self, path: Path) -> None:
         """Remove a file, and the folders that become empty by it. Only under the lock."""
@@ -217,15 +228,15 @@ class LocalStore:
         """A file in ``.tmp`` that holds the body and has reached the disk; gone afterwards unless moved."""
         path = self._temporary_path()
         try:
-            with new_file(path) as descriptor, open(descriptor, "wb", closefd=False) as file:
-                if isinstance(body, Path):
-                    with body.open("rb") as source:
-                        shutil.copyfileobj(source, file, 1 << 20)
-                else:
-                    file.write(body)
-                file.flush()
+            with new_file(path) as descriptor:
+                with open(descriptor, "wb", closefd=False) as file:
+                    if isinstance(body, Path):
+                        with body.open("rb") as source:
+                            shutil.copyfileobj(source, file, 1 << 20)
+                    else:
+                        file.write(body)
                 os.fsync(descriptor)
-            yield path
+                yield path
         finally:
             path.unlink(missing_ok=True)
 

@@ -190,6 +190,9 @@ class S3Store:
         except ObjectMissingError:
             raise ConditionFailedError(key) from None
 
+    def clear_leftovers(self) -> None:
+        """There are none: every object is written by one request, whole or not at all."""
+
     def versioning(self) -> Versioning:
         """What the bucket says; UNKNOWN where the server has no such thing or the credentials may not ask."""
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -143,4 +144,11 @@ def test_a_dangling_link_is_not_skipped(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").touch()
     (tmp_path / "b.jsonl").symlink_to(tmp_path / "gone.jsonl")
     with pytest.raises(UnavailableError, match=r"b\.jsonl"):
+        list_files(str(tmp_path))
+
+
+def test_a_pipe_is_no_file(tmp_path: Path) -> None:
+    """Reading it might never end."""
+    os.mkfifo(tmp_path / "a.jsonl")
+    with pytest.raises(UnavailableError, match=r"a\.jsonl is neither a file nor a folder"):
         list_files(str(tmp_path))

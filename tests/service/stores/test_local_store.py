@@ -63,6 +63,19 @@ def test_leftovers_of_killed_writers_are_swept(store: LocalStore, tmp_path: Path
     assert (old.exists(), young.exists()) == (False, True)
 
 
+def test_leftovers_are_cleared_at_once_when_asked_for(store: LocalStore, tmp_path: Path) -> None:
+    """What a killed writer left goes however young it is, and a link that one left; a writer that lives goes on."""
+    store.put("k", b"1")
+    folder = tmp_path / "store/.tmp"
+    (folder / "half").write_bytes(b"half")
+    os.link(tmp_path / "store/k", folder / "link")
+    with store._temporary(b"whole") as living:
+        LocalStore(str(tmp_path / "store")).clear_leftovers()
+        assert sorted(path.name for path in folder.iterdir()) == sorted(["lock", living.name])
+        assert living.read_bytes() == b"whole"
+    assert store.get("k").body == b"1"
+
+
 def test_age_is_the_file_systems(store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The host's clock plays no part."""
     store.put("k", b"1")
@@ -135,15 +148,27 @@ def test_a_write_whose_folder_cannot_be_flushed_is_in_doubt(store: LocalStore, m
         "s3://bucket//x",
         "s3://key:hidden@bucket/x",
         "s3://bucket/date=2026/x",
+        "s3://bucket/my tokens",
+        "s3://bucket/a%20b",
+        "s3://bucket/刻み",
+        "s3://bucket/a#b",
+        "s3://bucket/a*",
         "./a=b/store",
         "file:///tmp/x",
     ],
 )
 def test_urls_that_cannot_be_a_store_are_refused(url: str) -> None:
-    """Other schemes, partitions and credentials are errors of the configuration, and no secret is repeated."""
+    """Other schemes, credentials and what readers would not find are errors of the configuration, and no secret is
+    repeated."""
     with pytest.raises(ConfigurationError) as caught:
         open_store(url)
     assert "hidden" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["s3://bucket", "s3://my.bucket-1/a_b/v1.0+x~y&z/", "./刻み ストア/a%20b#c"])
+def test_what_readers_find_is_a_store(url: str) -> None:
+    """On S3 whatever needs no escape; in a folder whatever the file system takes."""
+    assert open_store(url).url == url.rstrip("/")
 
 
 def test_a_store_keeps_its_url_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
