@@ -6,18 +6,24 @@ import logging
 import os
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import ray
 
 import kizami_jobs.cluster  # noqa: F401  # first: it sets what Ray is to find in the environment
+from kizami.webhook import VARIABLE
 from support import corpora
 from support.faulty_s3 import FaultyS3, FaultyStore
 from support.next_version import search_path
+from support.postgres_server import PostgresServer, find_programs
 from support.ray_cluster import JobsCluster, RayCluster
 from support.s3_server import S3Server
 
 RAY_CPUS = 3
+
+# The runs that fail here on purpose are nobody's alarm, whatever the machine is set up for.
+os.environ.pop(VARIABLE, None)
 
 
 @pytest.fixture(scope="session")
@@ -63,9 +69,33 @@ def jobs_cluster(s3_server: S3Server) -> Iterator[JobsCluster]:
 
 
 @pytest.fixture(scope="session")
-def local_ray(s3_server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """A local Ray for the whole session, whose workers know the S3 server, and have version 2 of the schema installed;
-    its number of CPUs."""
+def pgpass(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the passwords for PostgreSQL stand, once a server is there."""
+    return tmp_path_factory.mktemp("pgpass") / "pgpass"
+
+
+@pytest.fixture(scope="session")
+def postgres_server(pgpass: Path) -> Iterator[PostgresServer]:
+    """A real PostgreSQL server, for the whole session."""
+    if find_programs() is None:
+        pytest.skip("needs PostgreSQL (Debian: apt-get install postgresql)")
+    with PostgresServer(pgpass) as server:
+        yield server
+
+
+@pytest.fixture
+def postgres(postgres_server: PostgresServer, pgpass: Path, monkeypatch: pytest.MonkeyPatch) -> PostgresServer:
+    """The PostgreSQL server, whose reader this process can be."""
+    for name in [name for name in os.environ if name.startswith("PG")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PGPASSFILE", str(pgpass))
+    return postgres_server
+
+
+@pytest.fixture(scope="session")
+def local_ray(s3_server: S3Server, pgpass: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """A local Ray for the whole session, whose workers know the S3 server, where the passwords for PostgreSQL stand,
+    and have version 2 of the schema installed; its number of CPUs."""
     assert not ray.is_initialized()
     with pytest.MonkeyPatch.context() as patch:
         # Workers have the environment of the moment their node was started.
@@ -73,6 +103,7 @@ def local_ray(s3_server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> 
             patch.setenv(name, value)
         for folder in search_path(tmp_path_factory.mktemp("installed")):
             patch.setenv("PYTHONPATH", folder, prepend=os.pathsep)
+        patch.setenv("PGPASSFILE", str(pgpass))
         patch.delenv("RAY_ADDRESS", raising=False)
         ray.init("local", num_cpus=RAY_CPUS, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     yield RAY_CPUS

@@ -62,6 +62,7 @@ def part_jobs(
     *,
     fingerprint: str,
     renewal: Renewal = NOTHING,
+    lines_before: tuple[int, ...] = (),
 ) -> list[PartJob]:
     """One job for each part that has to be made, in the order of the bounds."""
     return [
@@ -76,6 +77,7 @@ def part_jobs(
             fingerprint=fingerprint,
             previous=part.previous,
             renewal=renewal.within(part.lower, part.upper),
+            lines_before=lines_before,
         )
         for part in parts
         if not part.copied

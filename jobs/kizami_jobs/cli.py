@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from kizami.candidates import next_steps
-from kizami.cli import READING_VERBS, Answer, Verb, add_corpus, business_date
+from kizami.cli import READING_VERBS, Answer, Verb, add_config, add_corpus, business_date
 from kizami.cli import main as run_verb
-from kizami.config import Config, load_config
+from kizami.config import Config, duration, load_config
 from kizami.errors import ConfigurationError, KizamiError
 from kizami.log import JsonLog
+from kizami.monitoring import MONITORING_VERBS
 from kizami.plan import render_plan
 from kizami.renewal import EVERYTHING, NOTHING, read_ids, renewal_of
+from kizami.scheduling import SCHEDULE_VERB
 from kizami.signals import Interruption
 from kizami.stores import open_store
 from kizami.submission import Place, ended, read_submission, remove_submission
@@ -35,12 +37,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(parsed: argparse.Namespace) -> Answer:
     if parsed.submission is not None:
         return _submitted(parsed)
-    return _job(
-        parsed,
-        renewal=EVERYTHING if parsed.full else NOTHING,
-        allow_empty=parsed.allow_empty,
-        candidate=parsed.candidate,
-    )
+    asked = {
+        "renewal": EVERYTHING if parsed.full else NOTHING,
+        "allow_empty": parsed.allow_empty,
+        "candidate": parsed.candidate,
+        "wait_seconds": parsed.wait,
+    }
+    return _all(parsed, **asked) if parsed.all else _job(parsed, **asked)
+
+
+def _all(parsed: argparse.Namespace, **asked: Any) -> Answer:
+    config = load_config(parsed.config)
+    with _jobs_extra():
+        from kizami_jobs.daily import RunRequest  # noqa: PLC0415
+        from kizami_jobs.progress import Progress  # noqa: PLC0415
+        from kizami_jobs.several import exit_code, run_all  # noqa: PLC0415
+    interruption = Interruption()
+    with interruption.watching():
+        outcomes = run_all(
+            config,
+            RunRequest("", parsed.date, as_of_now=parsed.as_of_now, **asked),
+            Progress(sys.stderr),
+            address=os.environ.get("RAY_ADDRESS"),
+            interruption=interruption,
+            debug=parsed.debug,
+        )
+    code = exit_code(outcomes)
+    told = [
+        f"{each.corpus}: {_run_text(each.result) if each.result else f'failed with {each.exit_code}: {each.message}'}"
+        for each in outcomes
+    ]
+    return Answer("\n".join(told), {"corpora": {each.corpus: each.data for each in outcomes}, "exit_code": code}, code)
 
 
 def _reprocess(parsed: argparse.Namespace) -> Answer:
@@ -164,14 +191,27 @@ def _run_text(result: RunResult) -> str:  # type: ignore[name-defined]  # noqa: 
     return f"{text}\n{next_steps(pointer, result.entry.gates)}" if candidate else text
 
 
-def _add_date_arguments(parser: argparse.ArgumentParser) -> None:
-    add_corpus(parser)
+def _add_date_arguments(parser: argparse.ArgumentParser, *, or_all: bool = False) -> None:
+    if or_all:
+        which = parser.add_mutually_exclusive_group(required=True)
+        which.add_argument("corpus", metavar="CORPUS", nargs="?", help="name of the corpus in the configuration")
+        which.add_argument("--all", action="store_true", help="every corpus of the configuration, one after another")
+        add_config(parser)
+    else:
+        add_corpus(parser)
     parser.add_argument(
         "--date", type=business_date, metavar="D", help="business date (default: today in the configured time zone)"
     )
     parser.add_argument(
         "--as-of-now", action="store_true", help="take today's source for --date, though it is not that date's"
     )
+
+
+def _wait(value: str) -> float:
+    try:
+        return duration(value, "the time")
+    except ConfigurationError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _add_candidate(parser: argparse.ArgumentParser) -> None:
@@ -186,7 +226,14 @@ def _add_plan_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    _add_date_arguments(parser)
+    _add_date_arguments(parser, or_all=True)
+    parser.add_argument(
+        "--wait",
+        type=_wait,
+        default=0.0,
+        metavar="TIME",
+        help="wait so long (90s, 30m, 2h) for a source that is not there yet",
+    )
     parser.add_argument("--full", action="store_true", help="analyse everything again, whatever is known of it")
     _add_candidate(parser)
     parser.add_argument("--allow-empty", action="store_true", help="publish a corpus without texts")
@@ -222,4 +269,6 @@ VERBS: Final = (
     Verb("submit", "make a run, or reprocess, as a job on a Ray cluster", _add_submit_arguments, _submit),
     *READING_VERBS,
     *UPKEEP_VERBS,
+    *MONITORING_VERBS,
+    SCHEDULE_VERB,
 )

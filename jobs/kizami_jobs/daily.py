@@ -9,7 +9,7 @@ import platform
 import secrets
 import socket
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from importlib.metadata import version
@@ -18,6 +18,7 @@ from typing import Any, Final
 import ray.exceptions
 
 from kizami import json_form, layout
+from kizami.aftermath import after_run
 from kizami.analysis.dictionary import ANALYSIS_VERSION, bundled_dictionary, fingerprint
 from kizami.analysis.user_dictionary import UserDictionary, inspect, read_user_dictionary
 from kizami.assembly import assemble, count, figures
@@ -51,7 +52,7 @@ from kizami.record import RunRecord, new_id, now, timestamp
 from kizami.renewal import NOTHING, Renewal
 from kizami.retention import Terms
 from kizami.signals import Interruption
-from kizami.sources import SourceFile, list_files
+from kizami.sources import Origin, SourceFile, SourcePart
 from kizami.stores import ObjectStore, open_store
 from kizami.suppression import Suppression, read_suppression
 from kizami.undertaking import undertaking
@@ -61,6 +62,7 @@ from kizami_jobs.progress import Progress
 from kizami_jobs.reading import Corpus, read_corpus
 from kizami_jobs.reruns import collect
 from kizami_jobs.tasks import WorkerReport
+from kizami_jobs.waiting import await_source, open_corpus
 from kizami_schemas import v1
 from kizami_schemas.versions import V1, SchemaVersion
 
@@ -78,6 +80,8 @@ class RunRequest:
     as_of_now: bool = False
     """Whether another date than today may be given to a source that is only ever "now"."""
     allow_empty: bool = False
+    wait_seconds: float = 0
+    """How long a source that is not there yet is waited for."""
     verb: str = "run"
     renewal: Renewal = NOTHING
     """What is analysed again though it did not change."""
@@ -117,8 +121,10 @@ def run_corpus(
     interruption = interruption or Interruption()
     corpus = config.corpus(request.corpus)
     check_field(request.renewal, corpus)
+    day = business_date(request, corpus, now().astimezone(config.timezone).date()).isoformat()
+    if request.wait_seconds:
+        await_source(corpus.of_date(day), request.wait_seconds, say=progress.say, sleep=interruption.sleep)
     started = now()
-    day = business_date(request, corpus, started.astimezone(config.timezone).date()).isoformat()
     store = open_store(config.store)
     entry = RunEntry(
         run=request.run or new_id(started),
@@ -133,11 +139,14 @@ def run_corpus(
         schemas=corpus.schemas,
         process=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}",
     )
-    corpus = replace(corpus, source=corpus.source.replace("{date}", day))
+    corpus = corpus.of_date(day)
     progress.begin(entry, parameters(config, corpus, request, address))
-    with undertaking(
-        store, config.lock, entry, say=progress.say, sleep=interruption.sleep, on_end=progress.finish
-    ) as held:
+
+    def on_end(closed: RunEntry) -> None:
+        progress.finish(closed)
+        after_run(config, store, progress.say, closed)
+
+    with undertaking(store, config.lock, entry, say=progress.say, sleep=interruption.sleep, on_end=on_end) as held:
         versions = versions_of(corpus.schemas)
         run = _Run(store, held.lease, held.record, progress, interruption, request, corpus, versions)
         run.deadline = Deadline(corpus.time_limit_seconds, corpus.expected_seconds, on_late=run.tell_late)
@@ -203,13 +212,16 @@ class _Run:
         """Make and publish the snapshot; the pointer to it, or to the one that was made of the same input."""
         entry = self.record.entry
         self.progress.say(f"run {entry.run}: corpus {entry.corpus}, business date {entry.date}")
-        files = list_files(self.corpus.source)
+        with closing(open_corpus(self.corpus, self.interruption.sleep)) as origin:
+            return self._perform_on(address, origin)
+
+    def _perform_on(self, address: str | None, origin: Origin) -> Pointer:
         self._take_dictionary()
         with self.record.stage("ray"):
             session = connected(address, self.progress.others)
             session.__enter__()
         try:
-            return self._perform(files)
+            return self._perform(origin)
         except ray.exceptions.RayError as error:
             raise cluster_error(error) from error
         except (LockLostError, InterruptedRunError, DeadlineError) as error:
@@ -219,7 +231,7 @@ class _Run:
             self.progress.end_texts()
             session.__exit__(None, None, None)
 
-    def _perform(self, files: Sequence[SourceFile]) -> Pointer:
+    def _perform(self, origin: Origin) -> Pointer:
         with self.record.stage("read"):
             predecessor = self._predecessor()
             bounds = predecessor.manifest.bounds if predecessor else WHOLE
@@ -227,18 +239,19 @@ class _Run:
             suppression = read_suppression(self.store, self.corpus.name)
             self.suppressed = len(suppression)
             corpus = read_corpus(
-                files,
+                origin,
                 self.corpus,
                 self._may_go_on,
                 bounds=bounds,
                 ids=ids,
                 suppression=suppression,
                 on_loss=self._note_loss,
+                say=self.progress.say,
             )
             self._note_reruns()
             documents = len(corpus.doc_ids)
             self.record.count(documents=documents, texts=corpus.texts, forgotten=corpus.forgotten)
-        self.progress.say(describe(corpus, len(files)))
+        self.progress.say(describe(corpus))
         check_ids(self.request.renewal, corpus, self.corpus, suppression)
         input_digest = digest_of_input(corpus, self.corpus, self.record.entry.fingerprint or "")
         if self.request.renewal.asks_nothing and (published := self._published(input_digest)) is not None:
@@ -250,12 +263,12 @@ class _Run:
             self._clean()
             return pointer
         with self.record.stage("analyse"):
-            parts, digests = self._build(corpus, [file.url for file in files], predecessor)
+            parts, digests = self._build(corpus, [part.url for part in corpus.parts], predecessor)
         quarantine = self._quarantine(parts)
         self._check()
         self._judge(corpus, parts)
         with self.record.stage("assemble"):
-            manifest, *others = self._assemble(files, parts, digests, input_digest, quarantine)
+            manifest, *others = self._assemble(corpus.parts, parts, digests, input_digest, quarantine)
         self._may_go_on()
         if self.request.candidate or closed(manifest.gates):
             self._clear_staging([manifest, *others])  # what failed in it is to be tried again
@@ -335,7 +348,15 @@ class _Run:
         entry, renewal = self.record.entry, self.request.renewal
         bounds = corpus.bounds(predecessor.manifest.bounds if predecessor else None, self.corpus.part_bytes)
         planned = plan_parts(bounds, predecessor, corpus.digests, renewal)
-        jobs = part_jobs(self.corpus, entry.run, files, planned, fingerprint=entry.fingerprint or "", renewal=renewal)
+        jobs = part_jobs(
+            self.corpus,
+            entry.run,
+            files,
+            planned,
+            fingerprint=entry.fingerprint or "",
+            renewal=renewal,
+            lines_before=corpus.lines_before,
+        )
         copied = [(part.number, part.copied) for part in planned if part.copied]
         parts = [copied_part(number, previous) for number, previous in copied]
         digests = {number: previous.entry.input_digest or "" for number, previous in copied}
@@ -405,6 +426,7 @@ class _Run:
             self.record.note(
                 peak_worker_bytes=max(report.peak_bytes for report in built),
                 worker_seconds=round(sum(report.seconds for report in built), 3),
+                worker_cpu_seconds=round(sum(report.cpu_seconds for report in built), 3),
             )
 
     def _note_loss(self, failed: FailedAttempt) -> None:
@@ -437,9 +459,11 @@ class _Run:
         if counts.rows:
             return
         if counts.quarantined:
-            raise DataError(f"all {counts.quarantined:,} texts of {self.corpus.source} were held back: see quarantine/")
+            raise DataError(
+                f"all {counts.quarantined:,} texts of {self.corpus.source_name} were held back: see quarantine/"
+            )
         if counts.texts == counts.forgotten and not self.request.allow_empty:
-            raise DataError(f"{self.corpus.source} has no texts to publish; give --allow-empty if that is right")
+            raise DataError(f"{self.corpus.source_name} has no texts to publish; give --allow-empty if that is right")
 
     def _judge(self, corpus: Corpus, parts: Sequence[BuiltPart]) -> None:
         """Note the verdict of every gate."""
@@ -450,7 +474,7 @@ class _Run:
 
     def _assemble(
         self,
-        files: Sequence[SourceFile],
+        files: Sequence[SourcePart],
         parts: Sequence[BuiltPart],
         digests: Sequence[str],
         input_digest: str,
@@ -492,12 +516,12 @@ class _Run:
         self.has_manifest = True
         return manifests
 
-    def _provenance(self, files: Sequence[SourceFile]) -> Provenance:
+    def _provenance(self, files: Sequence[SourcePart]) -> Provenance:
         return Provenance(
             run=self.record.entry.run,
-            source=self.corpus.source,
-            source_files=len(files),
-            source_bytes=sum(file.size_bytes for file in files),
+            source=self.corpus.source_name,
+            source_files=len({file.url for file in files}),
+            source_bytes=sum({file.url: file.size_bytes for file in files}.values()),
             as_of_now=self.request.as_of_now,
             fields=self.corpus.fields,
             normalisation=str(self.corpus.normalisation),
@@ -532,7 +556,7 @@ class _Run:
 def business_date(request: RunRequest, corpus: CorpusConfig, today: date) -> date:
     """The date asked for, else today. Raises ConfigurationError where the source is not that date's."""
     day = request.date or today
-    if request.run is None and day != today and "{date}" not in corpus.source and not request.as_of_now:
+    if request.run is None and day != today and not corpus.dated and not request.as_of_now:
         raise ConfigurationError(
             f"the source of {corpus.name} has no {{date}} in it, so it is that of today, {today}, not of {day}: "
             "give --as-of-now to publish it under that date all the same"
@@ -561,10 +585,12 @@ def check_field(renewal: Renewal, corpus: CorpusConfig) -> None:
         )
 
 
-def describe(read: Corpus, files: int) -> str:
+def describe(read: Corpus) -> str:
     """What was read, in a line."""
+    from_files = all(isinstance(part, SourceFile) for part in read.parts)
+    kind, number = ("files", len({part.url for part in read.parts})) if from_files else ("ranges", len(read.parts))
     forgotten = f", {read.forgotten:,} of them forgotten" if read.forgotten else ""
-    return f"read {len(read.doc_ids):,} documents, {read.texts:,} texts{forgotten}; files: {files:,}"
+    return f"read {len(read.doc_ids):,} documents, {read.texts:,} texts{forgotten}; {kind}: {number:,}"
 
 
 def check_ids(renewal: Renewal, read: Corpus, corpus: CorpusConfig, suppression: Suppression) -> None:
@@ -578,8 +604,8 @@ def check_ids(renewal: Renewal, read: Corpus, corpus: CorpusConfig, suppression:
     if absent:
         more = f" and {len(absent) - _NAMED:,} more" if len(absent) > _NAMED else ""
         raise DataError(
-            f"{corpus.source} has no document {', '.join(map(repr, absent[:_NAMED]))}{more}: nothing was analysed; "
-            "correct the ids and run it again"
+            f"{corpus.source_name} has no document {', '.join(map(repr, absent[:_NAMED]))}{more}: nothing was "
+            "analysed; correct the ids and run it again"
         )
 
 

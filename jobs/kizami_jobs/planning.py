@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -22,7 +23,6 @@ from kizami.predecessor import PlannedPart, Predecessor, PreviousPart, overlaps,
 from kizami.readers import find_pointer, has_versions, manifests_beside, read_manifest
 from kizami.record import now
 from kizami.signals import Interruption
-from kizami.sources import list_files
 from kizami.stores import ObjectStore, open_store
 from kizami.suppression import read_suppression
 from kizami.texts import TEXTS
@@ -31,6 +31,7 @@ from kizami_jobs.cluster import cluster_error, connected
 from kizami_jobs.daily import RunRequest, business_date, describe, digest_of_input
 from kizami_jobs.progress import Progress
 from kizami_jobs.reading import Corpus, read_corpus
+from kizami_jobs.waiting import open_corpus
 from kizami_schemas import v1
 
 _WAIT_SECONDS: Final = 0.5
@@ -46,8 +47,7 @@ def plan_corpus(
     """
     corpus = config.corpus(request.corpus)
     day = business_date(request, corpus, now().astimezone(config.timezone).date()).isoformat()
-    corpus = replace(corpus, source=corpus.source.replace("{date}", day))
-    files = list_files(corpus.source)
+    corpus = corpus.of_date(day)
     store = open_store(config.store)
     pointer = find_pointer(store, corpus.name)
     own = fingerprint(bundled_dictionary().with_words(_user_dictionary(corpus, progress)), corpus.normalisation)
@@ -59,10 +59,12 @@ def plan_corpus(
     bounds = predecessor.manifest.bounds if predecessor else WHOLE
     suppression = read_suppression(store, corpus.name)
     same = None
-    with connected(address):
+    with closing(open_corpus(corpus, interruption.sleep)) as origin, connected(address):
         try:
-            read = read_corpus(files, corpus, interruption.check, bounds=bounds, suppression=suppression)
-            progress.say(describe(read, len(files)))
+            read = read_corpus(
+                origin, corpus, interruption.check, bounds=bounds, suppression=suppression, say=progress.say
+            )
+            progress.say(describe(read))
             if request.renewal.asks_nothing:
                 same = _published(store, corpus, day, digest_of_input(read, corpus, own))
             parts = plan_parts(_bounds(read, predecessor, corpus), predecessor, read.digests, request.renewal)

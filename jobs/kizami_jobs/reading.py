@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -12,20 +13,32 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import (
+    NodeDiedError,
+    ObjectLostError,
+    OutOfMemoryError,
+    RayError,
+    RayTaskError,
+    WorkerCrashedError,
+)
 
 from kizami.config import CorpusConfig
+from kizami.errors import KizamiError, UnavailableError
 from kizami.input_digests import no_digests, to_hex
 from kizami.ledger import FailedAttempt
 from kizami.parts import WHOLE, Bounds, cut_bounds, follow_bounds
-from kizami.sources import SourceFile, absent_columns
+from kizami.sources import PIECE_BYTES, Origin, SourceFile, SourcePart, ViewLostError, absent_columns, bundles
 from kizami.suppression import NOBODY, Suppression
 from kizami_jobs.retries import OnLoss, PutOff, retry
-from kizami_jobs.tasks import BlockIndex, read_file
+from kizami_jobs.tasks import BlockIndex, read_parts
 
 _WAIT_SECONDS: Final = 0.5
 _FILES_AT_ONCE: Final = 256
 """Read tasks under way at the most; each costs the driver memory."""
+_READINGS: Final = 4
+"""Of one source, at the most, where its view is lost: a server that is started again loses all."""
+_ENDING_SECONDS: Final = 30.0
+_LOSSES: Final = (WorkerCrashedError, OutOfMemoryError, NodeDiedError, ObjectLostError)
 
 
 class Corpus:
@@ -35,11 +48,14 @@ class Corpus:
         self._blocks: list[Any] = []
         self._indexes: list[pa.Table] = []
         self._documents: pa.Table | None = None
+        self.parts: tuple[SourcePart, ...] = ()
+        """What it was read from; the texts refer to them by number."""
         self.texts = 0
         """Texts that must end up in a row or in quarantine, and those forgotten."""
         self.forgotten = 0
         """Texts of documents on the suppression list: they were left out."""
         self._digests = no_digests(len(bounds))
+        self._lines: dict[int, int] = {}
         self.columns: set[str] = set()
         """Names of columns seen in the source."""
         self.named: set[str] = set()
@@ -52,6 +68,7 @@ class Corpus:
         self.texts += index.texts
         self.forgotten += index.forgotten
         self._digests += index.digests
+        self._lines.update(index.lines)
         self.columns |= index.columns
         self.named |= index.named
         self._documents = None
@@ -63,9 +80,19 @@ class Corpus:
         self.texts += other.texts
         self.forgotten += other.forgotten
         self._digests += other._digests
+        self._lines.update(other._lines)
         self.columns |= other.columns
         self.named |= other.named
         self._documents = None
+
+    @property
+    def lines_before(self) -> tuple[int, ...]:
+        """Of each part, the lines of its file before it, where they were not known when it was read."""
+        before: list[int] = []
+        for number, part in enumerate(self.parts):
+            follows = number > 0 and isinstance(part, SourceFile) and part.piece is not None and part.piece[0] > 0
+            before.append(before[-1] + self._lines.get(number - 1, 0) if follows else 0)
+        return tuple(before)
 
     @property
     def digests(self) -> list[str]:
@@ -106,17 +133,22 @@ class Corpus:
 
 @dataclass
 class _Reading:
-    """A file that is being read; what comes of it counts when it is read to its end."""
+    """Parts that one task reads; what comes of them counts when they are read to their end."""
 
-    number: int
-    file: SourceFile
+    parts: tuple[tuple[int, SourcePart], ...]
     attempts: int = 1
-    found: Corpus | None = None
-    """None until it begins: one takes memory for each part."""
+    found: Corpus = field(default_factory=Corpus)
+    """Made when it begins: one takes memory for each part."""
+
+    @property
+    def name(self) -> str:
+        """For a message."""
+        first = self.parts[0][1].url
+        return first if len(self.parts) == 1 else f"{first} and {len(self.parts) - 1:,} more"
 
 
 def read_corpus(
-    files: Sequence[SourceFile],
+    origin: Origin,
     config: CorpusConfig,
     check: Callable[[], None],
     *,
@@ -124,54 +156,117 @@ def read_corpus(
     ids: tuple[str, ...] = (),
     suppression: Suppression = NOBODY,
     on_loss: OnLoss = lambda _failed: None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Corpus:
-    """Read all files on the workers. ``check`` is called now and then and may raise to end it.
+    """Read all of a source on the workers, and close it. ``check`` is called now and then and may raise to end it.
 
-    A file whose worker is lost or whose store does not answer is read again, after a while; ``on_loss`` is told.
+    Files whose worker is lost or whose store does not answer are read again, after a while; ``on_loss`` is told.
 
     Digests are by the parts of ``bounds``; ``ids`` are looked for in passing. Documents on the
     suppression list are left out, of the digests too: a source that still has one is to a run like one that has not.
 
+    Where the moment that is read is lost from sight, all is read again, of another one: never a rest of it. ``say`` is
+    told.
+
     Raises what ``kizami.sources`` raises, and ConfigurationError for an id or a field that no file has.
     """
-    corpus = Corpus(bounds)
     given = ray.put((bounds, ids, suppression))
-    waiting = [_Reading(number, file) for number, file in enumerate(files)][::-1]
-    streams: dict[Any, _Reading] = {}
-    put_off = PutOff[_Reading]()
-    while waiting or streams or put_off:
-        waiting += put_off.due()
-        while waiting and len(streams) < _FILES_AT_ONCE:
-            reading = waiting.pop()
-            reading.found = Corpus(bounds)
-            streams[read_file.remote(reading.file, reading.number, config, given)] = reading
-        if not streams:
-            time.sleep(_WAIT_SECONDS)
-        ready, _ = ray.wait(list(streams), timeout=_WAIT_SECONDS, fetch_local=False) if streams else ([], [])
-        check()
-        stream: Any  # Ray types a stream of objects as one object
-        for stream in ready:
-            reading = streams[stream]
-            assert reading.found is not None
-            try:
-                reference = next(stream, None)
-                if reference is None:
-                    del streams[stream]
-                    corpus.absorb(reading.found)
-                    continue
-                index: Any = ray.get(reference)  # raises what the task raised
-                reading.found.add(next(stream), index)
-            except RayError as error:
-                again = retry(error, reading.attempts)
-                if again is None:
-                    raise
-                del streams[stream]
-                failed = FailedAttempt(None, f"source file {reading.number}: {again[0]}", again[1])
-                on_loss(failed)
-                # From the beginning: nothing of this attempt counts.
-                put_off.add(_Reading(reading.number, reading.file, reading.attempts + 1), failed.wait_seconds)
+    lost: Exception | None = None
+    for _ in range(_READINGS):
+        try:
+            if lost is not None:
+                origin = origin.reopened()
+            corpus = _read(origin, config, check, given, bounds=bounds, on_loss=on_loss)
+        except ViewLostError as error:
+            lost = error.cause if isinstance(error, RayTaskError) else error
+            say(f"{lost}: reading it again from the beginning")
+        else:
+            break
+        finally:
+            origin.close()
+    else:
+        raise UnavailableError(f"{lost}; given up after {_READINGS} times")
     if corpus.columns or len(corpus.doc_ids):
         absent_columns(
-            frozenset(corpus.columns), source=config.source, id_column=config.id_column, fields=config.fields
+            frozenset(corpus.columns), source=config.source_name, id_column=config.id_column, fields=config.fields
         )
     return corpus
+
+
+def _read(
+    origin: Origin, config: CorpusConfig, check: Callable[[], None], given: Any, *, bounds: Bounds, on_loss: OnLoss
+) -> Corpus:
+    corpus = Corpus(bounds)
+    corpus.parts = tuple(origin.parts)
+    # Of a range of a view, another attempt might see its rows in another order: it is for the whole to begin again.
+    files = origin.at_once is None
+    task = read_parts if files else read_parts.options(max_retries=0)
+    numbered = list(enumerate(corpus.parts))
+    together = bundles([(each, _size(each[1])) for each in numbered]) if files else [(each,) for each in numbered]
+    waiting = [_Reading(parts) for parts in together][::-1]
+    put_off = PutOff[_Reading]()
+    streams: dict[Any, _Reading] = {}
+    try:
+        while waiting or streams or put_off:
+            waiting += put_off.due()
+            while waiting and len(streams) < (origin.at_once or _FILES_AT_ONCE):
+                reading = waiting.pop()
+                reading.found = Corpus(bounds)
+                streams[task.remote(reading.parts, config, given)] = reading
+            if not streams:
+                time.sleep(_WAIT_SECONDS)
+            ready, _ = ray.wait(list(streams), timeout=_WAIT_SECONDS, fetch_local=False) if streams else ([], [])
+            check()
+            origin.check()
+            stream: Any  # Ray types a stream of objects as one object
+            for stream in ready:
+                reading = streams[stream]
+                try:
+                    if not _take(stream, reading.found):
+                        del streams[stream]
+                        corpus.absorb(reading.found)
+                except RayError as error:
+                    again = retry(error, reading.attempts) if files else None
+                    if again is None:
+                        raise
+                    del streams[stream]
+                    failed = FailedAttempt(None, f"source file {reading.name}: {again[0]}", again[1])
+                    on_loss(failed)
+                    # From the beginning: nothing of this attempt counts.
+                    put_off.add(_Reading(reading.parts, reading.attempts + 1), failed.wait_seconds)
+    except ViewLostError:
+        _end(list(streams))
+        raise
+    except _LOSSES as error:
+        _end(list(streams))
+        if files:
+            raise
+        raise ViewLostError(f"source {config.source_name}: a worker that read it died") from error
+    return corpus
+
+
+def _take(stream: Any, found: Corpus) -> bool:
+    """Take the next block of a stream into ``found``; False at its end. Raises what the task raised."""
+    reference = next(stream, None)
+    if reference is None:
+        return False
+    index: Any = ray.get(reference)
+    found.add(next(stream), index)
+    return True
+
+
+def _size(part: SourcePart) -> int:
+    """Of a piece of a file, what a piece is aimed at."""
+    return PIECE_BYTES if isinstance(part, SourceFile) and part.piece is not None else part.size_bytes
+
+
+def _end(streams: Sequence[Any]) -> None:
+    """End the tasks, and wait until their connections are closed: the next ones count against the limit, too."""
+    for stream in streams:
+        ray.cancel(stream)
+    end = time.monotonic() + _ENDING_SECONDS
+    for stream in streams:
+        with suppress(RayError, KizamiError, StopIteration):
+            while time.monotonic() < end:
+                if ray.wait([stream], timeout=_WAIT_SECONDS, fetch_local=False)[0]:
+                    ray.get(next(stream))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -29,7 +29,7 @@ from kizami.errors import ConfigurationError, LastingError
 from kizami.input_digests import Limbs, add_up, no_digests
 from kizami.part_builder import BuiltPart, PartJob, build_part, derive_copied
 from kizami.parts import Bounds, part_numbers, split
-from kizami.sources import Block, SourceFile, read_texts
+from kizami.sources import Block, SourcePart, gathered, read_texts
 from kizami.stores import ObjectMissingError, ObjectStore, open_store
 from kizami.suppression import Suppression
 from kizami_jobs.memory import private_bytes, release_memory
@@ -79,29 +79,37 @@ class BlockIndex:
     digests: Limbs
     """What its records add up to, by the parts of the predecessor."""
     columns: frozenset[str]
+    lines: Mapping[int, int]
+    """As ``Block.lines``."""
     named: frozenset[str]
     """Which of the ids asked for are in it."""
 
 
 @ray.remote(num_cpus=1, max_retries=3, num_returns="streaming")
-def read_file(
-    file: SourceFile, number: int, corpus: CorpusConfig, given: tuple[Bounds, tuple[str, ...], Suppression]
+def read_parts(
+    parts: tuple[tuple[int, SourcePart], ...],
+    corpus: CorpusConfig,
+    given: tuple[Bounds, tuple[str, ...], Suppression],
 ) -> Iterator[Any]:
-    """Read a file of the source; yield, in turns, a BlockIndex and its Block.
+    """Read some parts of the source, each with its number; yield, in turns, a BlockIndex and its Block.
 
     ``given`` are the bounds of the predecessor, ids to look for, and the documents to leave out. The index comes
     first because the driver fetches it: an error of this task arrives in the place of the next object.
     """
-    announce(f"Ray read {file.url} again: its worker or host was lost, or what it had read")
+    announce(f"Ray read {parts[0][1].url} again: its worker or host was lost, or what it had read")
     bounds, ids, suppression = given
-    blocks = read_texts(
-        file,
-        file_index=number,
-        id_column=corpus.id_column,
-        fields=corpus.fields,
-        document_limit_bytes=MAX_DOCUMENT_BYTES,
+    blocks = (
+        block
+        for number, part in parts
+        for block in read_texts(
+            part,
+            file_index=number,
+            id_column=corpus.id_column,
+            fields=corpus.fields,
+            document_limit_bytes=MAX_DOCUMENT_BYTES,
+        )
     )
-    for whole in blocks:
+    for whole in gathered(blocks):
         suppressed = suppression.among(whole.doc_ids)
         block = whole.without(suppressed) if len(suppressed) else whole
         has_id = pc.is_valid(block.doc_ids)
@@ -112,6 +120,7 @@ def read_file(
             forgotten=int(whole.text_counts.sum() - block.text_counts.sum()),
             digests=add_up(block.digests, part_numbers(block.doc_ids, bounds), len(bounds)),
             columns=block.columns,
+            lines=block.lines,
             named=_named(block.doc_ids, ids),
         )
         yield block
@@ -186,6 +195,8 @@ class WorkerReport:
     """The largest private memory (USS) seen while it built this part."""
     seconds: float
     """Wall clock of building it, from its texts at hand to the finished part in staging."""
+    cpu_seconds: float
+    """Processor time of the same, that of the children it has waited for included."""
 
 
 # No retries by Ray: a text that crashes the worker would crash every one of them. The driver tries again, guarded.
@@ -206,7 +217,8 @@ def make_part(  # noqa: PLR0917  # Ray types only functions of positional parame
     The Tagger is this process's own, which a text may crash and the watchdog ends when a text makes it hang; with
     ``guarded`` it is that of a child, and such a text is held back.
     """
-    started = time.monotonic()
+    process = psutil.Process()
+    started, cpu_started = time.monotonic(), _processor_seconds(process)
     board.begin.remote(job.number)
     release_memory()
     store = shared.open()
@@ -217,7 +229,6 @@ def make_part(  # noqa: PLR0917  # Ray types only functions of positional parame
             f"host {socket.gethostname()} analyses with {dictionary.name} and fingerprint {own}, the driver with "
             f"{job.fingerprint}: install the same versions on every host"
         )
-    process = psutil.Process()
     peak = private_bytes(process)
 
     def progress(texts: int) -> None:
@@ -227,7 +238,13 @@ def make_part(  # noqa: PLR0917  # Ray types only functions of positional parame
 
     with _analyser(dictionary, corpus, guarded=guarded) as analyser:
         part = build_part(replace(job, versions=_versions(versions)), slices, analyser, store, progress)
-    return WorkerReport(part, socket.gethostname(), os.getpid(), peak, time.monotonic() - started)
+    cpu_seconds = _processor_seconds(process) - cpu_started
+    return WorkerReport(part, socket.gethostname(), os.getpid(), peak, time.monotonic() - started, cpu_seconds)
+
+
+def _processor_seconds(process: psutil.Process) -> float:
+    """Of a process so far, user and system, that of the children it has waited for included."""
+    return sum(process.cpu_times()[:4])
 
 
 # Deriving is deterministic and gives no text to MeCab: Ray may try it again by itself.

@@ -9,6 +9,7 @@
 """
 
 from kizami.errors import KizamiError
+from kizami.identity import document_id
 from kizami.readers import document_path, snapshot_glob, snapshot_path
 
-__all__ = ["KizamiError", "document_path", "snapshot_glob", "snapshot_path"]
+__all__ = ["KizamiError", "document_id", "document_path", "snapshot_glob", "snapshot_path"]

@@ -13,6 +13,8 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from kizami.analysis.shown import Normalisation
+from kizami.database import KEYS as DATABASE_KEYS
+from kizami.database import Database, database_of, is_database
 from kizami.derivation import versions_of
 from kizami.errors import ConfigurationError
 from kizami.gates import USUAL, Limit, Limits
@@ -33,10 +35,17 @@ class CorpusConfig:
 
     name: str
     source: str
-    """A file, glob or folder; ``s3://`` or a local path, absolute once read."""
-    id_column: str
+    """A file, glob or folder; ``s3://`` or a local path, absolute once read; or the URL of a database."""
+    id_column: str | tuple[str, ...]
+    """The column of the id, or those it is composed of."""
     fields: tuple[str, ...]
     """In the order that rows of a document take; ``list.key`` for one key of a list of structs."""
+    database: Database | None = None
+    """Where the source is one, all that is to be known of it."""
+    ready: str | None = None
+    """A file that is there when all of the source is: ``s3://`` or a local path, absolute once read."""
+    of_some_date: bool = False
+    """Whether the source has been made that of a business date: what is missing may still come."""
     user_dictionary: str | None = None
     """A MeCab CSV with words of the corpus's own; ``s3://`` or a local path of the host that starts the run, absolute
     once read."""
@@ -63,6 +72,26 @@ class CorpusConfig:
     """How long MeCab may take over a batch of texts beyond what the slowest host would. A batch (1 MiB) takes about a
     second, so only a hang or a suspended host comes here; each text that hangs costs its part this time four times."""
 
+    @property
+    def dated(self) -> bool:
+        """Whether the source is that of a business date, which stands for ``{date}`` in it."""
+        return "{date}" in self.source if self.database is None else self.database.dated
+
+    @property
+    def source_name(self) -> str:
+        """The source for messages and the manifest."""
+        return self.source if self.database is None else self.database.name
+
+    def of_date(self, day: str) -> CorpusConfig:
+        """This corpus with the source of a business date."""
+        return replace(
+            self,
+            source=self.source.replace("{date}", day),
+            database=self.database and self.database.of_date(day),
+            ready=self.ready and self.ready.replace("{date}", day),
+            of_some_date=self.dated,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class LockConfig:
@@ -82,6 +111,8 @@ class Config:
     timezone: ZoneInfo = field(default_factory=lambda: ZoneInfo("Asia/Tokyo"))
     """Where the business date changes. The corpora are Japanese, so is the default."""
     lock: LockConfig = LockConfig()
+    textfile_directory: str | None = None
+    """Where Prometheus's node_exporter looks for text files; absolute once read. None: no figures are written."""
 
     def corpus(self, name: str) -> CorpusConfig:
         """The corpus called ``name``. Raises ConfigurationError naming those there are."""
@@ -126,7 +157,7 @@ def parse_config(text: str, folder: Path) -> Config:
 
 
 def _config(content: Mapping[str, Any], folder: Path) -> Config:
-    _refuse_unknown(content, {"store", "timezone", "lock", "corpora"}, "")
+    _refuse_unknown(content, {"store", "timezone", "lock", "metrics", "corpora"}, "")
     corpora = _get(content, "corpora", dict, "", default={})
     if not corpora:
         raise ConfigurationError("no corpus: add a table [corpora.NAME] with source, id and fields")
@@ -134,6 +165,7 @@ def _config(content: Mapping[str, Any], folder: Path) -> Config:
         store=_absolute(_get(content, "store", str, ""), folder).rstrip("/"),
         timezone=_timezone(_get(content, "timezone", str, "", default="Asia/Tokyo")),
         lock=_lock(_get(content, "lock", dict, "", default={})),
+        textfile_directory=_metrics(_get(content, "metrics", dict, "", default={}), folder),
         corpora={name: _corpus(name, table, folder) for name, table in corpora.items()},
     )
 
@@ -160,6 +192,8 @@ def _corpus(name: str, table: object, folder: Path) -> CorpusConfig:
             "retention_dates",
             "gates",
             "schemas",
+            "ready",
+            *DATABASE_KEYS,
         },
         where,
     )
@@ -177,15 +211,18 @@ def _corpus(name: str, table: object, folder: Path) -> CorpusConfig:
     retention_dates = table.get("retention_dates", 14)
     if type(retention_dates) is not int or retention_dates < 1:
         raise ConfigurationError(f"{where}retention_dates is {retention_dates!r}; write a number of dates, 1 or more")
+    source = _get(table, "source", str, where)
     return CorpusConfig(
         name=name,
-        source=_absolute(_get(table, "source", str, where), folder),
-        id_column=_get(table, "id", str, where),
+        source=_absolute(source, folder),
+        id_column=_id(table, where),
+        database=_database(source, table, where),
+        ready=_absolute(_get(table, "ready", str, where), folder) if "ready" in table else None,
         fields=tuple(fields),
         user_dictionary=_user_dictionary(table, where, folder),
         normalisation=Normalisation(normalisation),
         part_bytes=part_bytes,
-        hang_after_seconds=_duration(table.get("hang_after", "100s"), f"{where}hang_after"),
+        hang_after_seconds=duration(table.get("hang_after", "100s"), f"{where}hang_after"),
         part_time_limit_seconds=_limit_of_time(table, "part_time_limit", where),
         time_limit_seconds=_limit_of_time(table, "time_limit", where),
         expected_seconds=_limit_of_time(table, "expected_time", where),
@@ -193,6 +230,25 @@ def _corpus(name: str, table: object, folder: Path) -> CorpusConfig:
         schemas=_schemas(_get(table, "schemas", list, where, default=[1]), f"{where}schemas"),
         gates=_gates(_get(table, "gates", dict, where, default={}), f"{where}gates."),
     )
+
+
+def _id(table: Mapping[str, Any], where: str) -> str | tuple[str, ...]:
+    names = table.get("id")
+    if not isinstance(names, list):
+        column: str = _get(table, "id", str, where)
+        return column
+    if not names or not all(isinstance(name, str) and name for name in names) or len(set(names)) < len(names):
+        raise ConfigurationError(f"{where}id is no column name, nor a list of them, each once")
+    return names[0] if len(names) == 1 else tuple(names)
+
+
+def _database(source: str, table: Mapping[str, Any], where: str) -> Database | None:
+    if is_database(source):
+        timeout = duration(table.get("statement_timeout", "30m"), f"{where}statement_timeout")
+        return database_of(source, table, where, timeout)
+    if given := sorted(DATABASE_KEYS & table.keys()):
+        raise ConfigurationError(f"{where}{given[0]} is for a database: source would be postgresql://host/database")
+    return None
 
 
 def _schemas(numbers: list[Any], where: str) -> tuple[int, ...]:
@@ -237,13 +293,23 @@ def _limit(value: object, where: str) -> Limit:
 def _lock(table: Mapping[str, Any]) -> LockConfig:
     _refuse_unknown(table, {"beat", "expiry"}, "lock.")
     default = LockConfig()
-    beat = _duration(table.get("beat", f"{default.beat_seconds:g}s"), "lock.beat")
-    expiry = _duration(table.get("expiry", f"{default.expiry_seconds:g}s"), "lock.expiry")
+    beat = duration(table.get("beat", f"{default.beat_seconds:g}s"), "lock.beat")
+    expiry = duration(table.get("expiry", f"{default.expiry_seconds:g}s"), "lock.expiry")
     if expiry < 4 * beat:
         raise ConfigurationError(
             "lock.expiry is less than four times lock.beat: a slow store would cost runs their lock"
         )
     return LockConfig(beat, expiry)
+
+
+def _metrics(table: Mapping[str, Any], folder: Path) -> str | None:
+    _refuse_unknown(table, {"textfile_directory"}, "metrics.")
+    if "textfile_directory" not in table:
+        return None
+    location: str = _get(table, "textfile_directory", str, "metrics.")
+    if "://" in location:
+        raise ConfigurationError("metrics.textfile_directory is a folder of the host that a run starts on, no URL")
+    return _absolute(location, folder)
 
 
 def _get(table: Mapping[str, Any], key: str, kind: type, where: str, default: object = None) -> Any:
@@ -296,10 +362,11 @@ def _size(value: object, where: str) -> int:
 
 
 def _limit_of_time(table: Mapping[str, Any], key: str, where: str) -> float | None:
-    return _duration(table[key], where + key) if key in table else None
+    return duration(table[key], where + key) if key in table else None
 
 
-def _duration(value: object, where: str) -> float:
+def duration(value: object, where: str) -> float:
+    """The seconds of a duration like ``90s``, ``30m`` or ``2h``. Raises ConfigurationError."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|m|h)", str(value))
     if not match or float(match[1]) == 0:
         raise ConfigurationError(f"{where} is {value!r}; write a duration like 90s (s, m or h)")

@@ -133,6 +133,21 @@ def run_key(corpus: str, run: str, schema: int = 1) -> str:
     return f"{runs_prefix(corpus, schema)}{_name('run', run)}.json"
 
 
+def pending_notices_prefix(corpus: str, schema: int = 1) -> str:
+    """What the webhook has still to be told."""
+    return f"{corpus_prefix(corpus, schema)}notices/pending/"
+
+
+def sent_notices_prefix(corpus: str, schema: int = 1) -> str:
+    """What the webhook has been told."""
+    return f"{corpus_prefix(corpus, schema)}notices/sent/"
+
+
+def notice_key(prefix: str, notice: str) -> str:
+    """One notice under one of these prefixes."""
+    return f"{prefix}{_name('notice', notice)}.json"
+
+
 def submissions_prefix(corpus: str, schema: int = 1) -> str:
     """Runs that were submitted to a cluster and have not ended."""
     return f"{corpus_prefix(corpus, schema)}submissions/"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from itertools import islice
 from typing import Final
 
 from kizami import json_form, layout
@@ -118,6 +120,8 @@ class RunEntry:
     """The largest private memory (USS) any worker process reported."""
     worker_seconds: float | None = None
     """Wall clock of building parts, added up over all of them: over the workers at once, what the stage must take."""
+    worker_cpu_seconds: float | None = None
+    """Processor time of building parts, added up over all of them."""
     versions: Mapping[str, str] = field(default_factory=dict)
     process: str | None = None
     """Host, process id and a random word: which process makes the run. A second one of the same id differs in it."""
@@ -179,9 +183,14 @@ class Ledger:
 
     def history(self, limit: int | None = None) -> list[RunEntry]:
         """The newest ``limit`` entries, or all, the newest first. Raises UnavailableError, DataError."""
+        return list(islice(self.newest(), limit))
+
+    def newest(self) -> Iterator[RunEntry]:
+        """All entries, the newest first, each read when it is asked for. Raises UnavailableError, DataError."""
         infos = self._store.list(layout.runs_prefix(self._corpus))
-        keys = sorted((info.key for info in infos), reverse=True)[:limit]
-        return [_decode(self._store.get(key).body, key) for key in keys]
+        for key in sorted((info.key for info in infos), reverse=True):
+            with suppress(ObjectMissingError):  # retention has removed it since
+                yield _decode(self._store.get(key).body, key)
 
 
 def error_entry(error: BaseException) -> ErrorEntry:

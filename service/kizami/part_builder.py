@@ -55,6 +55,8 @@ class PartJob:
     """What is analysed all the same."""
     versions: tuple[SchemaVersion, ...] = ()
     """The versions of the schema to derive from it."""
+    lines_before: tuple[int, ...] = ()
+    """Of each of the files, what is to be added to its lines, where they are counted from the beginning of a piece."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,7 @@ def build_part(
     if same and job.renewal.asks_nothing:
         # What changed is only what was held back, or where it stands in the source.
         progress(len(prepared.sound))
-        held_back = quarantine.quarantine_rows(prepared.faulty, job.fields, job.files)
+        held_back = quarantine.quarantine_rows(prepared.faulty, job.fields, job.files, job.lines_before)
         return _copied(job.number, same, held_back, prepared.documents, _text_bytes(prepared))
     staged = layout.staging_key(job.corpus, key)
     with workspace() as folder:
@@ -159,7 +161,7 @@ def _built(job: PartJob, key: str, prepared: Prepared, failures: list[dict[str, 
         lower=job.lower,
         key=key,
         report=report,
-        quarantined=quarantine.quarantine_rows(faulty, job.fields, job.files),
+        quarantined=quarantine.quarantine_rows(faulty, job.fields, job.files, job.lines_before),
         documents=prepared.documents,
         texts=len(prepared.sound) + len(prepared.faulty),
         text_bytes=_text_bytes(prepared),
@@ -312,13 +314,15 @@ def _fetch(store: ObjectStore, previous: Sequence[PreviousPart], folder: Path) -
 
 
 def batches(sound: pa.Table, size_bytes: int | None = None) -> Iterator[pa.Table]:
-    """Cut texts into batches of ``size_bytes``, else ``BATCH_BYTES``; the same ones for the same texts."""
+    """Cut texts into batches of no more than ``size_bytes``, else ``BATCH_BYTES``, if no text alone is longer; the same
+    ones for the same texts."""
     size_bytes = size_bytes or BATCH_BYTES
     total = np.cumsum(pc.binary_length(sound["text"]).to_numpy(), dtype=np.int64)
     start = 0
     while start < len(sound):
         done = total[start - 1] if start else 0
-        end = min(int(np.searchsorted(total, done + size_bytes)) + 1, start + _BATCH_ROWS, len(sound))
+        fitting = int(np.searchsorted(total, done + size_bytes, side="right"))
+        end = min(max(fitting, start + 1), start + _BATCH_ROWS, len(sound))
         yield sound.slice(start, end - start)
         start = end
 

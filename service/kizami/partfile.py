@@ -73,6 +73,8 @@ class PartWriter:
             # Offsets only ever grow: as differences they take a seventh of the space on long texts.
             column_encoding={"start.list.element": "DELTA_BINARY_PACKED"},
             compression="zstd",
+            # Many more levels at once than the default of 1,024: the same bytes, for a little less time.
+            write_batch_size=1 << 17,
             compression_level=3,
             data_page_version="1.0",
             # Statistics of the columns one filters by; of the token columns they would only fill the footer.

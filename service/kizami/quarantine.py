@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from kizami.errors import DataError
@@ -27,10 +28,17 @@ SCHEMA: Final = pa.schema(
 )
 
 
-def quarantine_rows(texts: pa.Table, fields: Sequence[str], files: Sequence[str]) -> pa.Table:
-    """Rows of schema TEXTS as rows of quarantine, their numbers of field and file turned into names."""
+def quarantine_rows(
+    texts: pa.Table, fields: Sequence[str], files: Sequence[str], lines_before: Sequence[int] = ()
+) -> pa.Table:
+    """Rows of schema TEXTS as rows of quarantine, their numbers of field and file turned into names; ``lines_before``
+    are to be added to the lines of each file, if there are any."""
+    lines = texts["line"]
+    if any(lines_before):
+        lines = pc.add(lines, pa.array(lines_before, pa.int64()).take(texts["file"].combine_chunks()))
     columns = {
-        **{name: texts[name] for name in ("doc_id", "position", "reason", "message", "line")},
+        **{name: texts[name] for name in ("doc_id", "position", "reason", "message")},
+        "line": lines,
         "field": pa.array(fields, pa.string()).take(texts["field"].combine_chunks()),
         "file": pa.array(files, pa.string()).take(texts["file"].combine_chunks()),
     }

@@ -67,14 +67,19 @@ class RunRecord:
         error afterwards. A store that is away does not hide that error."""
         if self.entry.ended_at is not None:
             return
-        state = State.FAILED
-        if isinstance(error, LockHeldError):
-            state = State.REFUSED
-        elif isinstance(error, GateClosedError):
-            state = State.HELD
-        elif isinstance(error, InterruptedRunError | KeyboardInterrupt):
-            state = State.INTERRUPTED
-        code = error.exit_code if isinstance(error, KizamiError) else KizamiError.exit_code
-        self.note(state=state, ended_at=timestamp(now()), exit_code=code, error=error_entry(error))
+        self.entry = failed(self.entry, error)
         with suppress(UnavailableError):
             self.ledger.write(self.entry)
+
+
+def failed(entry: RunEntry, error: BaseException) -> RunEntry:
+    """The entry of a run that ends with ``error``."""
+    state = State.FAILED
+    if isinstance(error, LockHeldError):
+        state = State.REFUSED
+    elif isinstance(error, GateClosedError):
+        state = State.HELD
+    elif isinstance(error, InterruptedRunError | KeyboardInterrupt):
+        state = State.INTERRUPTED
+    code = error.exit_code if isinstance(error, KizamiError) else KizamiError.exit_code
+    return replace(entry, state=state, ended_at=timestamp(now()), exit_code=code, error=error_entry(error))

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 from kizami.commit import Holder
 from kizami.config import LockConfig
+from kizami.errors import UnavailableError
 from kizami.lease import Lease
 from kizami.ledger import Ledger, RunEntry
-from kizami.record import RunRecord, now, timestamp
+from kizami.record import RunRecord, failed, now, timestamp
 from kizami.stores import ObjectStore
 
 
@@ -38,15 +39,19 @@ def undertaking(
 ) -> Iterator[Undertaking]:
     """Write the entry, take the lock, close the ledger's entry of a run found dead; in the end give the lock back.
 
-    An error closes the entry with it. ``say`` is told of a run found dead, ``on_end`` of the entry as it is in the end,
-    whatever happened. Raises LockHeldError and whatever taking the
-    lock raises.
+    An error closes the entry with it. ``say`` is told of a run found dead. ``on_end``, which must not raise, is given
+    the entry as it was closed, the lock given back; also one that could not be written because the store is away.
+    Raises LockHeldError and whatever taking the lock raises.
     """
 
     def announce(dead: Holder) -> None:
         say(f"{dead.verb} {dead.run} on {dead.host} died; going on from what it finished")
 
-    record = RunRecord(Ledger(store, entry.corpus), entry)
+    try:
+        record = RunRecord(Ledger(store, entry.corpus), entry)
+    except UnavailableError as error:
+        on_end(failed(entry, error))
+        raise
     try:
         holder = Holder(
             run=entry.run,

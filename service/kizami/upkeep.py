@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Final
 
+from kizami.aftermath import after_run
 from kizami.candidates import Publishing, publish
 from kizami.catalogue import Publication
 from kizami.cleaning import clean, preview
@@ -40,7 +42,9 @@ def _publish(parsed: argparse.Namespace) -> Answer:
     config, store = _opened(parsed)
     interruption = Interruption()
     entry = _entry(parsed.corpus, "publish", config)
-    with interruption.watching(), undertaking(store, config.lock, entry, say=_say, sleep=interruption.sleep) as held:
+    on_end = partial(after_run, config, store, _say)
+    under = undertaking(store, config.lock, entry, say=_say, sleep=interruption.sleep, on_end=on_end)
+    with interruption.watching(), under as held:
         interruption.check()
         schemas = config.corpus(parsed.corpus).schemas
         held.record.note(schemas=schemas)

@@ -56,7 +56,11 @@ def partition(case: Case) -> None:
         case.hosts.proxy.clear()
         case.run_until_free(HEAD)
         case.hosts.network.join(WORKER)
-        case.ended(cut)
+        try:
+            case.ended(cut, 30)
+        except TimeoutError:  # it has given up, and waits for Ray, which has given its host up
+            cut.kill()
+            case.ended(cut)
 
 
 def s3_restarted(case: Case) -> None:

@@ -245,7 +245,7 @@ def test_the_ledger_says_what_became_of_each_run(
     assert {"kizami", "python", "pyarrow", "fugashi", "ray", "dictionary"} == set(first.versions)
     assert (failed.state, failed.exit_code, failed.snapshot) == (State.FAILED, 69, None)
     assert failed.error is not None
-    assert failed.error.name == "UnavailableError"
+    assert failed.error.name == "NotThereYetError"
     assert "source" in failed.error.message
 
 

@@ -66,7 +66,7 @@ class Scene:
 def scene(local_ray: int, faulty_s3: FaultyStore, tmp_path: Path) -> Scene:
     """Yesterday published; today has changed, new and missing documents."""
     source = open_store(f"{faulty_s3.url}/source")
-    for day, first in ((YESTERDAY, 0), (TODAY, 7)):
+    for day, first in ((YESTERDAY, 0), (TODAY, 30)):
         for place in range(2):
             source.put(f"{day}/part-{place}.jsonl", jsonl(recipes(COUNT, first)[place::2]))
     path = configuration(
@@ -85,7 +85,7 @@ def scene(local_ray: int, faulty_s3: FaultyStore, tmp_path: Path) -> Scene:
 def undisturbed(local_ray: int, tmp_path_factory: pytest.TempPathFactory) -> Published:
     """The snapshots of the same two days in a folder, made without disturbance."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    for day, first in ((YESTERDAY, 0), (TODAY, 7)):
+    for day, first in ((YESTERDAY, 0), (TODAY, 30)):
         write_jsonl(folder / day / "all.jsonl", recipes(COUNT, first))
     path = configuration(folder, store="./store", source="./{date}", part_bytes="1KiB")
     for day in (YESTERDAY, TODAY):

@@ -10,6 +10,7 @@ import pytest
 
 from kizami.analysis.shown import Normalisation
 from kizami.config import load_config
+from kizami.database import identifiers
 from kizami.errors import ConfigurationError
 from kizami.gates import USUAL, Limit
 
@@ -42,6 +43,7 @@ def test_defaults_are_the_contracts(tmp_path: Path) -> None:
     assert corpus.retention_dates == 14
     assert corpus.user_dictionary is None
     assert corpus.gates == USUAL
+    assert config.textfile_directory is None
 
 
 def test_every_key_is_read(tmp_path: Path) -> None:
@@ -51,10 +53,12 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     extra += 'user_dictionary = "words/own.csv"\n'
     extra += 'part_time_limit = "30m"\ntime_limit = "6h"\nexpected_time = "90 s"\n'
     extra += '[corpora.recipes.gates]\nrows_lost = "12.5%"\nunknown = "off"\nquarantined = "0 %"\n'
+    lock += '[metrics]\ntextfile_directory = "textfiles"\n'
     text = 'store = "s3://ml-shared/tokens/"\ntimezone = "Europe/Berlin"\n' + lock + CORPUS + extra
     config = load_config(write(tmp_path, text))
     assert (config.store, config.timezone.key) == ("s3://ml-shared/tokens", "Europe/Berlin")
     assert (config.lock.beat_seconds, config.lock.expiry_seconds) == (0.5, 90)
+    assert config.textfile_directory == str(tmp_path / "textfiles")
     assert config.corpus("recipes").normalisation is Normalisation.NONE
     assert config.corpus("recipes").part_bytes == 8 << 20
     assert config.corpus("recipes").hang_after_seconds == 300
@@ -105,7 +109,7 @@ FAULTS = {
     ),
     "unknown key without a like": (
         STORE + CORPUS + "xyz = 1",
-        "unknown key corpora.recipes.xyz; known here: expected_time, fields",
+        "unknown key corpora.recipes.xyz; known here: connections, expected_time, fields",
     ),
     "unknown key of the lock": (STORE + "[lock]\nbeats = 1" + CORPUS, "unknown key lock.beats (did you mean beat?)"),
     "no store": (CORPUS, "store is missing"),
@@ -168,6 +172,14 @@ FAULTS = {
     ),
     "a gate below zero": (STORE + CORPUS + '[corpora.recipes.gates]\nrows_lost = "-5%"', "rows_lost is '-5%'; write"),
     "lock is a string": (STORE + 'lock = "no"' + CORPUS, "lock is not a table"),
+    "unknown key of the metrics": (
+        STORE + '[metrics]\ntextfile = "x"' + CORPUS,
+        "unknown key metrics.textfile (did you mean textfile_directory?)",
+    ),
+    "metrics at a URL": (
+        STORE + '[metrics]\ntextfile_directory = "s3://a/b"' + CORPUS,
+        "metrics.textfile_directory is a folder of the host",
+    ),
     "duration without a unit": (STORE + "[lock]\nbeat = 15" + CORPUS, "lock.beat is 15; write a duration like 90s"),
     "duration of nothing": (STORE + '[lock]\nbeat = "0s"' + CORPUS, "lock.beat is '0s'; write a duration"),
     "expiry too soon": (STORE + '[lock]\nexpiry = "59s"' + CORPUS, "lock.expiry is less than four times lock.beat"),
@@ -216,3 +228,86 @@ def test_an_unknown_corpus_is_named_with_those_there_are(tmp_path: Path) -> None
     message = "no corpus 'recipe' in the configuration (did you mean recipes?); there are: novels, recipes"
     with pytest.raises(ConfigurationError, match=f"^{re.escape(message)}$"):
         config.corpus("recipe")
+
+
+DATABASE = """
+[corpora.recipes]
+source = "postgresql://kizami@db.internal/kitchen?sslmode=require"
+id = ["site", "recipe_id"]
+fields = ["title"]
+"""
+
+
+def test_a_database_is_read(tmp_path: Path) -> None:
+    """Its keys and their defaults; a date goes into table, query and marker."""
+    text = 'store = "s"' + DATABASE + 'table = "menu.recipes_{date}"\n'
+    corpus = load_config(write(tmp_path, text)).corpus("recipes")
+    assert corpus.id_column == ("site", "recipe_id")
+    assert corpus.database is not None
+    assert (corpus.database.connections, corpus.database.statement_timeout_seconds) == (4, 1800)
+    assert corpus.dated
+    assert corpus.of_date("2026-11-27").source_name == (
+        "postgresql://kizami@db.internal/kitchen, table menu.recipes_2026-11-27"
+    )
+    text = 'store = "s"' + DATABASE + 'query = "SELECT * FROM r WHERE d = \'{date}\'"\nready = "done/{date}"\n'
+    text += 'connections = 2\nstatement_timeout = "90s"\n'
+    dated = load_config(write(tmp_path, text)).corpus("recipes").of_date("2026-11-27")
+    assert dated.database is not None
+    assert dated.database.query == "SELECT * FROM r WHERE d = '2026-11-27'"
+    assert (dated.database.connections, dated.database.statement_timeout_seconds) == (2, 90)
+    assert dated.ready == str(tmp_path / "done" / "2026-11-27")
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("", "give either table or query, not 0"),
+        ('table = "r"\nquery = "SELECT 1"', "give either table or query, not 2"),
+        ('table = "a..b"', "write it as schema.table"),
+        ("table = 'a\"b'", "write it as schema.table"),
+        ('query = " ; "', "query is not a string with something in it"),
+        ('table = "r"\nconnections = 1', "2 or more"),
+        ('table = "r"\nconnections = true', "2 or more"),
+        ('table = "r"\nstatement_timeout = "fast"', "write a duration"),
+    ],
+)
+def test_what_is_wrong_with_a_database_is_said(tmp_path: Path, more: str, message: str) -> None:
+    """The key, and what it wants."""
+    with pytest.raises(ConfigurationError, match=re.escape(message)):
+        load_config(write(tmp_path, 'store = "s"' + DATABASE + more))
+
+
+@pytest.mark.parametrize("more", ['table = "r"', 'query = "SELECT 1"', "connections = 3", 'statement_timeout = "9s"'])
+def test_keys_of_a_database_are_for_one(tmp_path: Path, more: str) -> None:
+    """Beside files they would be passed over in silence."""
+    with pytest.raises(ConfigurationError, match="is for a database"):
+        load_config(write(tmp_path, 'store = "s"' + CORPUS + more))
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ('"a"', "a"),
+        ('["a"]', "a"),
+        ('["a", "b"]', ("a", "b")),
+        ("[]", None),
+        ('["a", "a"]', None),
+        ("[1]", None),
+        ("1", None),
+    ],
+)
+def test_an_id_is_a_column_or_several(tmp_path: Path, value: str, expected: object) -> None:
+    """A list of one is the one: the same id, the same digest."""
+    text = 'store = "s"' + CORPUS.replace('"recipe_id"', value)
+    if expected is None:
+        with pytest.raises(ConfigurationError, match=r"corpora\.recipes\.id is"):
+            load_config(write(tmp_path, text))
+    else:
+        assert load_config(write(tmp_path, text)).corpus("recipes").id_column == expected
+
+
+def test_the_parts_of_a_tables_name_are_told() -> None:
+    """Quotes are for a dot or a quote in a part."""
+    assert identifiers("recipes") == ("recipes",)
+    assert identifiers("menu.Recipes") == ("menu", "Recipes")
+    assert identifiers('menu."a.b""c".料理') == ("menu", 'a.b"c', "料理")

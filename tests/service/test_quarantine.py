@@ -60,3 +60,9 @@ def test_reasons_are_counted_the_most_frequent_first() -> None:
 def test_every_column_is_documented() -> None:
     """The quarantine is read by people."""
     assert all(field.metadata[b"doc"] for field in SCHEMA)
+
+
+def test_lines_of_a_piece_are_those_of_its_file() -> None:
+    """What stands before the piece is added."""
+    texts = pa.Table.from_pylist([{"file": 1, "line": 3}, {"file": 0, "line": 3}], schema=TEXTS)
+    assert quarantine_rows(texts, ("title",), ("a", "a"), (0, 40))["line"].to_pylist() == [43, 3]

@@ -30,7 +30,7 @@ def blocks_of(
     source: str | Path,
     fields: Sequence[str] = FIELDS,
     *,
-    id_column: str = "id",
+    id_column: str | tuple[str, ...] = "id",
     block_bytes: int = 8 << 20,
     document_limit_bytes: int = 16 << 20,
 ) -> list[Block]:

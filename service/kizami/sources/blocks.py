@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -16,6 +16,7 @@ from kizami.runs import sums
 from kizami.sources.records import Document
 from kizami.texts import TEXTS, Reason, hex_digits, text_digests
 
+BLOCK_BYTES: Final = 8 << 20
 _BLOCK_RECORDS: Final = 20_000
 _BLOCK_ROWS: Final = 100_000
 _NONE: Final = b"-,"
@@ -30,7 +31,7 @@ _Int64s = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A run of one file's records, none of them cut."""
+    """A run of one file's records, or of several small files', none of them cut."""
 
     texts: pa.Table
     """Schema ``TEXTS``, in the order of the file, then of the configured fields, then of positions."""
@@ -48,6 +49,9 @@ class Block:
     document with a fault. Added up modulo 2**256 (big endian) they do not depend on files, order or blocks."""
     columns: frozenset[str]
     """Names seen in the file so far, at least those configured: columns, and ``list.key`` for keys inside them."""
+    lines: Mapping[int, int] = field(default_factory=dict)
+    """By the number of a file, the lines of it so far, where it is a piece whose lines are counted from its
+    beginning."""
 
     @property
     def documents(self) -> int:
@@ -66,6 +70,41 @@ class Block:
             text_bytes=self.text_bytes[chosen],
             digests=self.digests[chosen],
         )
+
+
+def gathered(blocks: Iterable[Block], *, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
+    """The blocks of several files, small ones put together: no more of them than the records and texts ask for."""
+    waiting: list[Block] = []
+    for block in blocks:
+        whole = [*waiting, block]
+        if waiting and not _fits(whole, block_bytes):
+            yield _merged(waiting)
+            whole = [block]
+        waiting = whole
+    if waiting:
+        yield _merged(waiting)
+
+
+def _fits(blocks: Sequence[Block], block_bytes: int) -> bool:
+    return (
+        sum(block.documents for block in blocks) <= _BLOCK_RECORDS
+        and sum(block.texts.num_rows for block in blocks) <= _BLOCK_ROWS
+        and sum(int(block.text_bytes.sum()) for block in blocks) <= block_bytes
+    )
+
+
+def _merged(blocks: Sequence[Block]) -> Block:
+    if len(blocks) == 1:
+        return blocks[0]
+    return Block(
+        texts=pa.concat_tables([block.texts for block in blocks]).combine_chunks(),
+        doc_ids=pa.concat_arrays([block.doc_ids for block in blocks]),
+        text_counts=np.concatenate([block.text_counts for block in blocks]),
+        text_bytes=np.concatenate([block.text_bytes for block in blocks]),
+        digests=np.concatenate([block.digests for block in blocks]),
+        columns=frozenset[str]().union(*(block.columns for block in blocks)),
+        lines={number: lines for block in blocks for number, lines in block.lines.items()},
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,12 +215,12 @@ class BlockBuilder:
             self._columns.append(columns)
             self._clear_records()
 
-    def take(self, columns: frozenset[str]) -> Block:
-        """Return what was added since the last block, and begin a new one."""
+    def take(self, columns: frozenset[str], *, lines: int | None = None) -> Block:
+        """Return what was added since the last block, and begin a new one. ``lines``: of a piece, so far."""
         self._flush_records()
         block = _block(_concatenated(self._columns), self._held_back, self._file_index, columns)
         self._clear()
-        return block
+        return block if lines is None else replace(block, lines={self._file_index: lines})
 
 
 def _concatenated(several: Sequence[TextColumns]) -> TextColumns:

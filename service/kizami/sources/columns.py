@@ -32,12 +32,17 @@ class FieldPath:
         return cls(name, head, key if dot else None)
 
 
-def absent_columns(seen: Set[str], *, source: str, id_column: str, fields: Sequence[str]) -> None:
+def id_columns_of(id_column: str | Sequence[str]) -> tuple[str, ...]:
+    """The columns of an id, as the configuration has it: one, or several."""
+    return (id_column,) if isinstance(id_column, str) else tuple(id_column)
+
+
+def absent_columns(seen: Set[str], *, source: str, id_column: str | Sequence[str], fields: Sequence[str]) -> None:
     """Raise ConfigurationError if the id or a field is nowhere in ``seen``, naming it and what is there instead.
 
     ``seen`` is the union of ``Block.columns`` over the whole source; a source without any block has nothing to say.
     """
-    absent = [name for name in dict.fromkeys([id_column, *fields]) if name not in seen]
+    absent = [name for name in dict.fromkeys([*id_columns_of(id_column), *fields]) if name not in seen]
     if not absent:
         return
     there = sorted(seen)

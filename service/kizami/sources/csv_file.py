@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from kizami.errors import DataError
@@ -13,6 +13,7 @@ from kizami.sources.blocks import Block, BlockBuilder
 from kizami.sources.columns import absent_columns, printable
 from kizami.sources.files import SourceFile
 from kizami.sources.lines import LongLine, read_lines
+from kizami.sources.partitions import partition_values
 from kizami.sources.records import Records
 from kizami.sources.streams import open_stream
 from kizami.texts import Reason
@@ -41,13 +42,20 @@ def read_csv(file: SourceFile, builder: BlockBuilder, records: Records) -> Itera
         header = next((cells for cells, _ in rows if cells), None)
         if header is None:
             raise DataError(f"source file {file.url} has no header line; write one, or remove the file")
-        _check_header(file, header, records)
-        columns = frozenset(header)
-        id_cell = header.index(records.id_column)
-        field_cells = [header.index(field) for field in records.fields]
+        constant = partition_values(file.url, {*records.id_columns, *records.fields} - set(header))
+        _check_header(file, header, records, constant)
+        columns = frozenset({*header, *constant})
+        # Behind its own cells, a record has those of the partitions.
+        behind = list(constant.values())
+        names = [*header, *constant]
+        id_cells = [names.index(name) for name in records.id_columns]
+        field_cells = [names.index(field) for field in records.fields]
         for cells, message in rows:
             if cells is not None and len(cells) == len(header):
-                document = records.document(cells[id_cell] or None, [cells[cell] or None for cell in field_cells])
+                values = [*cells, *behind]
+                document = records.document(
+                    [values[cell] or None for cell in id_cells], [values[cell] or None for cell in field_cells]
+                )
                 builder.add(document, source.first_line)
             else:
                 problem = message or f"{len(cells or ())} cells where the header has {len(header)}"
@@ -131,9 +139,11 @@ def _rows(file: SourceFile, source: _RecordLines) -> Iterator[tuple[list[str] | 
                 yield cells, None
 
 
-def _check_header(file: SourceFile, header: Sequence[str], records: Records) -> None:
+def _check_header(file: SourceFile, header: Sequence[str], records: Records, partitions: Iterable[str]) -> None:
     # Spreadsheets leave nameless columns behind; those can be many.
     twice = [printable(name) for name, count in Counter(header).items() if name and count > 1]
     if twice:
         raise DataError(f"source file {file.url} has several columns of the same name: {', '.join(twice)}; rename them")
-    absent_columns(set(header), source=f"source file {file.url}", id_column=records.id_column, fields=records.fields)
+    absent_columns(
+        {*header, *partitions}, source=f"source file {file.url}", id_column=records.id_columns, fields=records.fields
+    )

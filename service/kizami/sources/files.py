@@ -32,6 +32,10 @@ _S3: Final = "s3://"
 _GLOB: Final = re.compile(r"[*?\[]")
 
 
+class NotThereYetError(UnavailableError):
+    """The source of this date has not arrived: it is waited for, or the run is started again later."""
+
+
 @dataclass(frozen=True, slots=True)
 class SourceFile:
     """One file of a source."""
@@ -42,6 +46,13 @@ class SourceFile:
     compression: Compression | None
     size_bytes: int
     """Bytes as stored, before decompression."""
+    modified_ns: int | None = None
+    """When it was last written, as it was listed, in nanoseconds since 1970; None: not known, and not compared."""
+    piece: tuple[int, int] | None = None
+    """Of a file that is read in pieces: from which row group (Parquet) or byte (JSON Lines) to which, the last not
+    included. A line belongs to the piece that its first byte is in."""
+    rows_before: int = 0
+    """Rows of a Parquet file before the piece. Lines before one of JSON Lines are known when those are read."""
 
 
 def list_files(source: str) -> tuple[SourceFile, ...]:
@@ -52,8 +63,8 @@ def list_files(source: str) -> tuple[SourceFile, ...]:
     Names that start with ``_`` or ``.`` are skipped inside a folder, and by a glob that does not spell the character
     out: job markers such as ``_SUCCESS`` are not data. A file that exists under exactly this name wins over a glob.
 
-    Raises UnavailableError when nothing matches or the source cannot be read, DataError for a file of an unknown
-    extension (nothing else is skipped silently), ConfigurationError for a URL of another kind.
+    Raises NotThereYetError when nothing matches, UnavailableError when the source cannot be read, DataError for a file
+    of an unknown extension (nothing else is skipped silently), ConfigurationError for a URL of another kind.
     """
     file_system, path = open_file_system(source)
     prefix = _S3 if source.startswith(_S3) else ""
@@ -62,8 +73,21 @@ def list_files(source: str) -> tuple[SourceFile, ...]:
     except (OSError, pyarrow.ArrowInvalid) as error:
         raise UnavailableError(f"source {source} cannot be listed: {one_line(error)}") from error
     if not found:
-        raise UnavailableError(f"source {source}: no file matches; check the path, or whether today's dump has arrived")
-    return tuple(_source_file(prefix + path, found[path].size or 0) for path in sorted(found))
+        raise NotThereYetError(
+            f"source {source} is not there yet: no file matches; check the path, or wait for it with --wait 2h"
+        )
+    return tuple(_source_file(prefix + path, found[path]) for path in sorted(found))
+
+
+def require_marker(marker: str) -> None:
+    """Raise NotThereYetError unless there is this file, which is written when all of a source is there."""
+    file_system, path = open_file_system(marker)
+    try:
+        info = file_system.get_file_info(path)
+    except OSError as error:
+        raise UnavailableError(f"{marker} cannot be looked for: {one_line(error)}") from error
+    if info.type == pyarrow.fs.FileType.NotFound:
+        raise NotThereYetError(f"the source is not there yet: there is no {marker}; wait for it with --wait 2h")
 
 
 def open_file_system(url: str) -> tuple[pyarrow.fs.FileSystem, str]:
@@ -74,8 +98,11 @@ def open_file_system(url: str) -> tuple[pyarrow.fs.FileSystem, str]:
     """
     if not url.startswith(_S3):
         if scheme := re.match(r"[a-z][a-z0-9+.-]*://", url):
+            # What stands before an @ may be a secret.
+            shown = f"{scheme[0]}…" if "@" in url else url
             raise ConfigurationError(
-                f"source {url}: {scheme[0]} is not supported; give a local path or s3://bucket/path"
+                f"source {shown}: {scheme[0]} is not supported; give a local path, s3://bucket/path or "
+                "postgresql://host/database"
             )
         return pyarrow.fs.LocalFileSystem(), str(Path(url).absolute())
     bucket, _, key = url.removeprefix(_S3).partition("/")
@@ -100,12 +127,12 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _source_file(url: str, size_bytes: int) -> SourceFile:
+def _source_file(url: str, info: pyarrow.fs.FileInfo) -> SourceFile:
     name = url.rpartition("/")[2].lower()
     # The longest extension first: .jsonl.gz before a plain .gz would be asked for.
     for extension, (file_format, compression) in _EXTENSIONS.items():
         if name.endswith(extension):
-            return SourceFile(url, file_format, compression, size_bytes)
+            return SourceFile(url, file_format, compression, info.size or 0, info.mtime_ns)
     known = ", ".join(_EXTENSIONS)
     if re.search(r"\.json(\.gz|\.zst)?$", name):
         hint = "if it holds one JSON object a line, it is JSON Lines: name it .jsonl"

@@ -23,18 +23,26 @@ class LongLine:
 
     sha256: bytes
     """Of all its bytes but the final ``\\n``."""
+    size_bytes: int
+    """All of it."""
+
+    def __len__(self) -> int:
+        return self.size_bytes
 
 
-def read_lines(file: SourceFile, read: Read, *, limit_bytes: int) -> Iterator[bytes | LongLine]:
+def read_lines(
+    file: SourceFile, read: Read, *, limit_bytes: int, from_beginning: bool = True
+) -> Iterator[bytes | LongLine]:
     """Yield every line with its ``\\n``; only the last may be without one. A UTF-8 byte order mark is dropped.
 
     Only ``\\n`` ends a line: U+2028, NEL or a lone ``\\r`` may stand inside a JSON string. At most ``limit_bytes`` and
     a chunk of 1 MiB are held. Raises DataError for a file in UTF-16.
     """
     chunk = read(_CHUNK_BYTES)
-    if chunk.startswith(_UTF16_BOMS):
-        raise DataError(f"source file {file.url} is in UTF-16; write it in UTF-8")
-    chunk = chunk.removeprefix(_UTF8_BOM)
+    if from_beginning:
+        if chunk.startswith(_UTF16_BOMS):
+            raise DataError(f"source file {file.url} is in UTF-16; write it in UTF-8")
+        chunk = chunk.removeprefix(_UTF8_BOM)
     pending = _Pending(limit_bytes)
     while chunk:
         lines = io.BytesIO(chunk)
@@ -49,6 +57,30 @@ def read_lines(file: SourceFile, read: Read, *, limit_bytes: int) -> Iterator[by
         chunk = read(_CHUNK_BYTES)
     if pending:
         yield pending.take()
+
+
+def read_piece(file: SourceFile, read: Read, piece: tuple[int, int], *, limit_bytes: int) -> Iterator[bytes | LongLine]:
+    """Yield the lines whose first byte is in the piece; ``read`` begins a byte before it, or at the file's
+    beginning."""
+    begin, end = piece
+    position = max(0, begin - 1)
+    first = begin == 0
+
+    def measured(size: int) -> bytes:
+        nonlocal first, position
+        chunk = read(size)
+        if first and chunk.startswith(_UTF8_BOM):
+            position += len(_UTF8_BOM)
+        first = False
+        return chunk
+
+    lines = read_lines(file, measured, limit_bytes=limit_bytes, from_beginning=first)
+    if begin:
+        # It began before the piece; or the byte before the piece is its end.
+        position += len(next(lines, b""))
+    while (position < end) and (line := next(lines, None)) is not None:
+        yield line
+        position += len(line)
 
 
 class _Pending:
@@ -76,6 +108,6 @@ class _Pending:
 
     def take(self) -> bytes | LongLine:
         too_long = self._size_bytes > self._limit_bytes
-        line = LongLine(self._sha256.digest()) if too_long else b"".join(self._pieces)
+        line = LongLine(self._sha256.digest(), self._size_bytes) if too_long else b"".join(self._pieces)
         self._reset()
         return line

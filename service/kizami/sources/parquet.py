@@ -14,6 +14,7 @@ from kizami.errors import ConfigurationError, DataError
 from kizami.sources.blocks import Block, BlockBuilder
 from kizami.sources.columns import FieldPath, absent_columns
 from kizami.sources.files import SourceFile, one_line
+from kizami.sources.partitions import partition_values
 from kizami.sources.record_batches import Column, element_type, text_columns, values
 from kizami.sources.records import Records
 from kizami.sources.streams import GuardedFile
@@ -32,8 +33,9 @@ def read_parquet(file: SourceFile, builder: BlockBuilder, records: Records) -> I
     """Yield the file's blocks, at least one, which has no rows where the file has no rows.
 
     A field is a column of strings (plain, large or dictionary-encoded), of lists of them, or one key of a struct or of
-    a list of structs; the id a column of strings or integers. A field that this file lacks is null in it: files of
-    several ages may stand in one source. A line is a row, counted from 1.
+    a list of structs; the id columns of strings or integers; a partition (``key=value`` in the path) is a column, too.
+    A field that this file lacks is null in it: files of several ages may stand in one source. A line is a row, counted
+    from 1.
 
     Raises ConfigurationError, before any row is read, for an id that is absent and for a column of another type,
     DataError for a file that is truncated or corrupt.
@@ -49,20 +51,28 @@ def read_parquet(file: SourceFile, builder: BlockBuilder, records: Records) -> I
             ),
         )
         schema = _content(file, lambda: parquet.schema_arrow)
+        constant = partition_values(file.url, {*records.id_columns, *records.fields} - set(schema.names))
+        for name in constant:
+            schema = schema.append(pa.field(name, pa.string()))
         seen = frozenset(_names(schema))
-        absent_columns(seen, source=f"source file {file.url}", id_column=records.id_column, fields=())
-        _check_id(file, schema, records.id_column)
+        absent_columns(seen, source=f"source file {file.url}", id_column=records.id_columns, fields=())
+        for name in records.id_columns:
+            _check_id(file, schema, name)
         columns = [_resolve(file, schema, FieldPath.of(field)) for field in records.fields]
-        number = 0
-        for batch in _batches(file, parquet, [Column(records.id_column, None), *columns]):
+        number = file.rows_before
+        id_columns = [Column(name, None) for name in records.id_columns]
+        for read in _batches(file, parquet, [*id_columns, *columns]):
+            batch = read
+            for name, value in constant.items():
+                batch = batch.append_column(name, pa.array([value] * len(read), pa.string()))
             sound = text_columns(
-                batch, records.id_column, columns, first_line=number + 1, limit_bytes=records.limit_bytes
+                batch, records.id_columns, columns, first_line=number + 1, limit_bytes=records.limit_bytes
             )
             if sound is None:
-                ids = values(batch, Column(records.id_column, None))
+                ids = zip(*(values(batch, column) for column in id_columns), strict=True)
                 fields = [values(batch, column) for column in columns]
-                for line, (id_value, *of_fields) in enumerate(zip(ids, *fields, strict=True), number + 1):
-                    builder.add(records.document(id_value, of_fields), line)
+                for line, (id_values, *of_fields) in enumerate(zip(ids, *fields, strict=True), number + 1):
+                    builder.add(records.document(id_values, of_fields), line)
                     if builder.full:
                         yield builder.take(seen)
             else:
@@ -86,7 +96,7 @@ def _batches(file: SourceFile, parquet: pq.ParquetFile, columns: Sequence[Column
     leaves = [parquet.schema.column(index).path for index in range(len(parquet.schema))]
     wanted = {leaf for column in columns if column for leaf in _leaves(leaves, column)}
     indexes = [index for index, leaf in enumerate(leaves) if leaf in wanted]
-    for group in range(parquet.num_row_groups):
+    for group in range(*(file.piece or (0, parquet.num_row_groups))):
         metadata = parquet.metadata.row_group(group)
         size_bytes = sum(metadata.column(index).total_uncompressed_size for index in indexes)
         rows = min(_BATCH_ROWS, max(1, _BATCH_BYTES * metadata.num_rows // max(1, size_bytes)))

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import types
 
+from kizami.identity import joined_columns
 from kizami.sources.blocks import TextColumns
 from kizami.sources.records import ID_LIMIT_BYTES, TEXTS_LIMIT
 
@@ -33,14 +34,19 @@ def element_type(found: pa.DataType) -> pa.DataType | None:
 
 
 def text_columns(
-    batch: pa.RecordBatch, id_column: str, columns: Sequence[Column | None], *, first_line: int, limit_bytes: int
+    batch: pa.RecordBatch,
+    id_columns: Sequence[str],
+    columns: Sequence[Column | None],
+    *,
+    first_line: int,
+    limit_bytes: int,
 ) -> TextColumns | None:
     """The documents of a batch, or None where one of them might have a fault, which ``values`` is there to find.
 
     Of each column, ``batch`` holds what ``Column`` says it may: see ``read_parquet``.
     """
     try:
-        return _text_columns(batch, id_column, columns, first_line=first_line, limit_bytes=limit_bytes)
+        return _text_columns(batch, id_columns, columns, first_line=first_line, limit_bytes=limit_bytes)
     except pa.ArrowInvalid:  # not UTF-8, or more than 2 GiB
         return None
 
@@ -55,11 +61,18 @@ class _FieldTexts:
 
 
 def _text_columns(
-    batch: pa.RecordBatch, id_column: str, columns: Sequence[Column | None], *, first_line: int, limit_bytes: int
+    batch: pa.RecordBatch,
+    id_columns: Sequence[str],
+    columns: Sequence[Column | None],
+    *,
+    first_line: int,
+    limit_bytes: int,
 ) -> TextColumns | None:
-    ids = _strings(batch.column(id_column))
-    id_bytes = pc.binary_length(ids)
-    if ids.null_count or (len(ids) and not 0 < pc.min(id_bytes).as_py() <= pc.max(id_bytes).as_py() <= ID_LIMIT_BYTES):
+    of_columns = [_strings(batch.column(name)) for name in id_columns]
+    if any(ids.null_count or pc.min(pc.binary_length(ids)).as_py() == 0 for ids in of_columns):
+        return None
+    ids = of_columns[0] if len(of_columns) == 1 else joined_columns(of_columns)
+    if len(ids) and pc.max(pc.binary_length(ids)).as_py() > ID_LIMIT_BYTES:
         return None
     if sum(_elements(batch, column) for column in columns) > TEXTS_LIMIT:
         return None

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from kizami.identity import joined
 from kizami.texts import Reason
 
 ID_LIMIT_BYTES: Final = 1024
@@ -49,19 +50,19 @@ class Document(NamedTuple):
 class Records:
     """Turns records into documents: ids, fields and limits of one corpus."""
 
-    id_column: str
+    id_columns: Sequence[str]
     fields: Sequence[str]
     limit_bytes: int
     """UTF-8 bytes of text a document may have."""
 
-    def document(self, id_value: object, values: Sequence[object]) -> Document:
+    def document(self, id_values: Sequence[object], values: Sequence[object]) -> Document:
         """Return the document of one record.
 
-        ``values`` has one value a field: None, a text, or a list of texts and Nones; a text is a ``str`` (which may
-        hold lone surrogates) or ``bytes`` of valid UTF-8. Anything else is a fault. The first fault counts: the id's,
-        then the texts' in field order, then the size.
+        ``id_values`` has one value a column of the id; ``values`` has one a field: None, a text, or a list of texts and
+        Nones; a text is a ``str`` (which may hold lone surrogates) or ``bytes`` of valid UTF-8. Anything else is a
+        fault. The first fault counts: the id's, then the texts' in field order, then the size.
         """
-        doc_id, fault = self._doc_id(id_value)
+        doc_id, fault = self._doc_id(id_values)
         texts: list[Text] = []
         size_bytes = 0
         if sum(len(value) for value in values if type(value) is list) > TEXTS_LIMIT:
@@ -96,27 +97,45 @@ class Records:
             )
         return Document(doc_id, texts, fault)
 
-    def _doc_id(self, value: object) -> tuple[bytes | None, Fault | None]:
+    def _doc_id(self, id_values: Sequence[object]) -> tuple[bytes | None, Fault | None]:
+        doc_id, fault = self._id_part(self.id_columns[0], id_values[0])
+        if len(id_values) > 1 and fault is None:
+            parts = [doc_id]
+            for column, value in zip(self.id_columns[1:], id_values[1:], strict=True):
+                part, fault = self._id_part(column, value)
+                if fault is not None:
+                    return None, fault
+                parts.append(part)
+            doc_id = joined([part.decode() for part in parts if part is not None]).encode()
+        elif len(id_values) > 1:
+            return None, fault
+        if doc_id is not None and fault is None and len(doc_id) > ID_LIMIT_BYTES:
+            return None, Fault(Reason.BAD_ID, f"id {self._id_name} is longer than {ID_LIMIT_BYTES:,} bytes")
+        return doc_id, fault
+
+    @property
+    def _id_name(self) -> str:
+        return ", ".join(self.id_columns)
+
+    def _id_part(self, column: str, value: object) -> tuple[bytes | None, Fault | None]:
         if isinstance(value, bytes):
-            doc_id = value
+            part = value
         elif isinstance(value, str):
             try:
-                doc_id = value.encode()
+                part = value.encode()
             except UnicodeEncodeError:
-                fault = Fault(Reason.BAD_ID, f"id {self.id_column} is not valid Unicode; it stands here escaped")
+                fault = Fault(Reason.BAD_ID, f"id {column} is not valid Unicode; it stands here escaped")
                 # One escape for each of its bytes or code points: the longest form of an id that is not too long.
                 return value[:ID_LIMIT_BYTES].encode("utf-8", "backslashreplace"), fault
         elif value is None:
-            return None, Fault(Reason.NULL_ID, f"id {self.id_column} is null or missing")
+            return None, Fault(Reason.NULL_ID, f"id {column} is null or missing")
         elif type(value) is int:
-            doc_id = b"%d" % value
+            part = b"%d" % value
         else:
-            return None, Fault(Reason.BAD_ID, f"id {self.id_column} is {_kind(value)}, not a string or an integer")
-        if not doc_id:
-            return None, Fault(Reason.NULL_ID, f"id {self.id_column} is empty")
-        if len(doc_id) > ID_LIMIT_BYTES:
-            return None, Fault(Reason.BAD_ID, f"id {self.id_column} is longer than {ID_LIMIT_BYTES:,} bytes")
-        return doc_id, None
+            return None, Fault(Reason.BAD_ID, f"id {column} is {_kind(value)}, not a string or an integer")
+        if not part:
+            return None, Fault(Reason.NULL_ID, f"id {column} is empty")
+        return part, None
 
     def _fault(self, reason: Reason, value: object, field: int, position: int, what: str) -> Fault:
         at = f" at position {position}" if type(value) is list else ""

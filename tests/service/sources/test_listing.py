@@ -81,7 +81,8 @@ def test_the_extension_says_the_format(tmp_path: Path, name: str, file_format: s
 def test_a_relative_path_becomes_absolute(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker elsewhere has another working directory."""
     monkeypatch.chdir(tree / "料理")
-    assert list_files("2026-11-22/*.jsonl") == (SourceFile(f"{tree}/{TREE[0]}", "jsonl", None, 1),)
+    modified_ns = (tree / TREE[0]).stat().st_mtime_ns
+    assert list_files("2026-11-22/*.jsonl") == (SourceFile(f"{tree}/{TREE[0]}", "jsonl", None, 1, modified_ns),)
 
 
 def test_a_file_of_exactly_this_name_wins_over_a_glob(tmp_path: Path) -> None:
