@@ -26,6 +26,8 @@ pytestmark = [pytest.mark.s3, pytest.mark.ray]
 
 YESTERDAY, TODAY = "2026-11-22", "2026-11-23"
 COUNT = 60
+FIRST = 30
+"""The first recipe that today still has: so far on that no part is what it was."""
 LOCK = '[lock]\nbeat = "1s"\nexpiry = "4s"\n'
 
 
@@ -66,7 +68,7 @@ class Scene:
 def scene(local_ray: int, faulty_s3: FaultyStore, tmp_path: Path) -> Scene:
     """Yesterday published; today has changed, new and missing documents."""
     source = open_store(f"{faulty_s3.url}/source")
-    for day, first in ((YESTERDAY, 0), (TODAY, 30)):
+    for day, first in ((YESTERDAY, 0), (TODAY, FIRST)):
         for place in range(2):
             source.put(f"{day}/part-{place}.jsonl", jsonl(recipes(COUNT, first)[place::2]))
     path = configuration(
@@ -85,7 +87,7 @@ def scene(local_ray: int, faulty_s3: FaultyStore, tmp_path: Path) -> Scene:
 def undisturbed(local_ray: int, tmp_path_factory: pytest.TempPathFactory) -> Published:
     """The snapshots of the same two days in a folder, made without disturbance."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    for day, first in ((YESTERDAY, 0), (TODAY, 30)):
+    for day, first in ((YESTERDAY, 0), (TODAY, FIRST)):
         write_jsonl(folder / day / "all.jsonl", recipes(COUNT, first))
     path = configuration(folder, store="./store", source="./{date}", part_bytes="1KiB")
     for day in (YESTERDAY, TODAY):
@@ -288,7 +290,7 @@ def test_a_worker_killed_in_mid_part_does_not_end_the_run(scene: Scene, undistur
 
 def _assert_same(found: Published, undisturbed: Published) -> None:
     """Row for row, part for part, and nothing left behind in staging."""
-    assert found.texts() == expected_texts(recipes(COUNT, 7))
+    assert found.texts() == expected_texts(recipes(COUNT, FIRST))
     assert found.rows().equals(undisturbed.rows())
     assert [(part.lower, part.key) for part in found.manifest.parts] == [
         (part.lower, part.key) for part in undisturbed.manifest.parts
