@@ -1,13 +1,17 @@
 # make run: the daily job on the bundled sample. make test: every check and test. Both need only Python 3.11+ and make.
 # make test-exact: all of the largest corpus against the reference, token for token (half an hour).
 # make bench: measure (BENCH='--repetitions 1 --incremental-megabytes 20' for a quick look). make bench-readme: put the newest figures into the READMEs.
+# make test-image: build the container image without an engine and run the job in it (root, buildah, debootstrap; minutes).
+# make faults: let all faults of the fault table happen (root, Linux). make faults-readme: put the newest table into the READMEs.
+# make lock: pin anew what the image installs.
 # make profile: where a worker's time goes. These three need Linux and the corpora in ../shared.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate --no-header
 
-.PHONY: run test test-exact lint bench bench-readme profile clean
+.PHONY: run test test-exact test-image lint lock faults faults-readme bench bench-readme profile clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/installed-run
@@ -19,6 +23,19 @@ test: lint
 
 test-exact: $(VENV)/installed-test
 	$(BIN)/python -m pytest -m exact
+
+test-image: $(VENV)/installed-test
+	$(BIN)/python -m pytest -m image --durations=0 -s
+
+faults: $(VENV)/installed-test
+	PYTHONPATH=tests $(BIN)/python -m faults $(FAULTS)
+
+faults-readme: $(VENV)/installed-test
+	PYTHONPATH=tests $(BIN)/python -m faults --readme
+
+lock: $(VENV)/installed-test
+	$(BIN)/uv pip compile $(LOCK) --extra jobs pyproject.toml docker/requirements.in -o docker/requirements.lock
+	$(BIN)/uv pip compile $(LOCK) docker/build.in -o docker/build.lock
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .
@@ -36,7 +53,7 @@ profile: $(VENV)/installed-test
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.profile_worker $(PROFILE)
 
 clean:
-	rm -rf $(VENV) .sample-store .bench
+	rm -rf $(VENV) .sample-store .bench .faults
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

@@ -20,15 +20,23 @@ def refresh(project: Path, record: Record) -> list[Path]:
     """
     if not record["settings"]["full"]:
         raise ValueError("this was a trial with other sizes or without the whole runs: run `make bench` first")
-    changed = {project / name: _replaced(project / name, markdown(record, words)) for name, words in _READMES.items()}
+    changed = {
+        project / name: _replaced(project / name, BEGIN, END, markdown(record, words))
+        for name, words in _READMES.items()
+    }
     for path, content in changed.items():
         path.write_text(content, "utf-8")
     return list(changed)
 
 
-def _replaced(path: Path, report: str) -> str:
-    before, begin, rest = path.read_text("utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"{path.name} has not the two marks {BEGIN.strip()} and {END.strip()}")
+def put_between(path: Path, begin: str, end: str, report: str) -> None:
+    """Replace what stands between two marks of a file. Raises ValueError for a file without them."""
+    path.write_text(_replaced(path, begin, end, report), "utf-8")
+
+
+def _replaced(path: Path, begin: str, end: str, report: str) -> str:
+    before, first, rest = path.read_text("utf-8").partition(begin)
+    _, last, after = rest.partition(end)
+    if not (first and last):
+        raise ValueError(f"{path.name} has not the two marks {begin.strip()} and {end.strip()}")
     return before + begin + report + end + after

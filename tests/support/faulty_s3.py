@@ -18,7 +18,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from http.client import HTTPConnection
@@ -64,7 +64,10 @@ class Rule:
     body: bytes | None
     times: int | None
     seconds: float = 0.0
+    every: int = 1
+    """Of the requests that match, which: each (1), every second one (2), …"""
     hits: int = 0
+    _matched: int = 0
     _reached: threading.Event = field(default_factory=threading.Event)
     _released: threading.Event = field(default_factory=threading.Event)
     _dropped: bool = False
@@ -84,6 +87,12 @@ class Rule:
         self._dropped = drop
         self._released.set()
 
+    def _takes(self, request: Request) -> bool:
+        if not self._matches(request):
+            return False
+        self._matched += 1
+        return self._matched % self.every == 0
+
     def _matches(self, request: Request) -> bool:
         return (
             (self.times is None or self.hits < self.times)
@@ -100,8 +109,16 @@ class Rule:
 class FaultyS3:
     """The proxy. ``requests`` lists every request that arrived, in order; ``carried_out`` those the server answered."""
 
-    def __init__(self, upstream_port: int) -> None:
+    def __init__(
+        self,
+        upstream_port: int,
+        host: str = "127.0.0.1",
+        within: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
+        """``host`` is the address to listen at, which ``within`` makes reachable while the socket is made."""
         self._upstream_port = upstream_port
+        self._host = host
+        self._within = within
         self._mutex = threading.Lock()
         self._rules: list[Rule] = []
         self._connections: set[socket.socket] = set()
@@ -114,7 +131,7 @@ class FaultyS3:
     @property
     def endpoint(self) -> str:
         """What to set AWS_ENDPOINT_URL to. Requests are signed for this host, which the server is shown unchanged."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self._host}:{self.port}"
 
     def __enter__(self) -> FaultyS3:
         self.accept()
@@ -134,9 +151,11 @@ class FaultyS3:
         """Let the server carry a request out, and keep its answer until the rule is released."""
         return self._add(Rule(Fault.HOLD_ANSWER, method, key, body, times))
 
-    def slow_down(self, method: str, key: str, *, body: bytes | None = None, times: int | None = 1) -> Rule:
+    def slow_down(
+        self, method: str, key: str, *, body: bytes | None = None, times: int | None = 1, every: int = 1
+    ) -> Rule:
         """Answer 503 SlowDown; the server sees nothing."""
-        return self._add(Rule(Fault.SLOW_DOWN, method, key, body, times))
+        return self._add(Rule(Fault.SLOW_DOWN, method, key, body, times, every=every))
 
     def drop_request(self, method: str, key: str, *, body: bytes | None = None, times: int | None = 1) -> Rule:
         """Break the connection before the server has seen the request."""
@@ -172,7 +191,8 @@ class FaultyS3:
 
     def accept(self) -> None:
         """Be there (again), at the same port."""
-        self._server = _Server(("127.0.0.1", self.port), self)
+        with self._within():
+            self._server = _Server((self._host, self.port), self)
         self.port = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
@@ -185,7 +205,7 @@ class FaultyS3:
     def _rule_for(self, request: Request) -> Rule | None:
         with self._mutex:
             self.requests.append(request)
-            rule = next((each for each in self._rules if each._matches(request)), None)
+            rule = next((each for each in self._rules if each._takes(request)), None)
             if rule:
                 rule.hits += 1
                 rule._reached.set()

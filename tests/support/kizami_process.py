@@ -20,8 +20,16 @@ _AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
 class KizamiProcess:
     """A command that runs. Leaving the context ends it and whatever of its processes is left, each by its own id."""
 
-    def __init__(self, arguments: Sequence[str | Path], folder: Path, environment: Mapping[str, str] | None = None):
-        self._command = [sys.executable, str(KIZAMI), *map(str, arguments)]
+    def __init__(
+        self,
+        arguments: Sequence[str | Path],
+        folder: Path,
+        environment: Mapping[str, str] | None = None,
+        prefix: Sequence[str] = (),
+    ):
+        """``prefix`` is a command that runs the one given after it as its only child, and ends with its exit code."""
+        self._prefixed = bool(prefix)
+        self._command = [*prefix, sys.executable, str(KIZAMI), *map(str, arguments)]
         self._environment = {**os.environ, **(environment or {})}
         self._out, self._err = folder / "stdout", folder / "stderr"
         self._tree: list[psutil.Process] = []
@@ -29,6 +37,9 @@ class KizamiProcess:
     def __enter__(self) -> KizamiProcess:
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self._process = subprocess.Popen(self._command, stdout=out, stderr=err, env=self._environment)
+        self._own = psutil.Process(self._process.pid)
+        while self._prefixed and self._own.pid == self._process.pid and self.running:
+            self._own = next(iter(self._own.children()), self._own)
         return self
 
     def __exit__(
@@ -42,7 +53,7 @@ class KizamiProcess:
     @property
     def pid(self) -> int:
         """Its process id."""
-        return self._process.pid
+        return self._own.pid
 
     @property
     def stdout(self) -> str:
@@ -62,8 +73,7 @@ class KizamiProcess:
     def tree(self) -> list[psutil.Process]:
         """The process and all that it and its children have started, those seen before included."""
         try:
-            own = psutil.Process(self.pid)
-            found = [own, *own.children(recursive=True)]
+            found = [self._own, *self._own.children(recursive=True)]
         except psutil.NoSuchProcess:
             found = []
         self._tree = list(dict.fromkeys([*self._tree, *found]))
@@ -89,12 +99,12 @@ class KizamiProcess:
 
     def interrupt(self) -> None:
         """Send SIGTERM to the command alone, as a scheduler does."""
-        self._process.send_signal(signal.SIGTERM)
+        self._own.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
         """Send SIGKILL to the command alone; its own end comes at once."""
         self.tree()
-        self._process.kill()
+        self._own.kill()
         self._process.wait()
 
     def survivors(self, patience: float = 20.0) -> list[str]:

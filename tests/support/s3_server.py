@@ -38,6 +38,7 @@ class S3Server:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
+        self._ports: dict[str, int] = {}
         self.port = 0
 
     @property
@@ -68,9 +69,15 @@ class S3Server:
         }
         config = self._folder / "s3.json"
         config.write_text(json.dumps({"identities": [identity]}))
-        ports = dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))
-        self.port = ports["-s3.port"]
-        with (self._folder / "log").open("wb") as log:
+        self._ports = dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))
+        self.port = self._ports["-s3.port"]
+        self.start()
+        return self
+
+    def start(self) -> None:
+        """Start the server on what is there, which after :meth:`stop` is all that it has answered for."""
+        data, config = self._folder / "data", self._folder / "s3.json"
+        with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
                     str(Path(sys.executable).parent / "weed"),
@@ -84,7 +91,7 @@ class S3Server:
                     "-master.telemetry=false",
                     "-master.volumeSizeLimitMB=64",
                     "-volume.max=100",
-                    *(f"{name}={port}" for name, port in ports.items()),
+                    *(f"{name}={port}" for name, port in self._ports.items()),
                 ],
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -94,7 +101,6 @@ class S3Server:
         except BaseException:
             self.stop()
             raise
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -102,7 +108,7 @@ class S3Server:
         self.stop()
 
     def stop(self) -> None:
-        """End the process. At once: its orderly way takes 15 s, and the data is thrown away."""
+        """End the process. At once: its orderly way takes 15 s."""
         if self._process:
             self._process.kill()
             self._process.wait()
