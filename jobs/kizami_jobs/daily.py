@@ -154,7 +154,7 @@ class _Run:
 
     def stop(self) -> KizamiError | None:
         """Why the run should stop, if it should."""
-        return self.interruption.error or self.deadline.error
+        return self.interruption.error or self.deadline.error or self.lease.loss
 
     def _write(self) -> None:
         """Write the entry at once, for whoever looks from outside; if the store is away, with the next stage."""

@@ -9,8 +9,8 @@ from typing import Any
 from kizami.analysis.user_dictionary import UserDictionary
 from kizami.config import Config, CorpusConfig
 from kizami.errors import ConfigurationError
+from kizami.log import without_credentials
 from kizami.renewal import NOTHING, Renewal
-from kizami.submission import without_credentials
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
-"""The last resort: an end for a run that was told to stop and cannot, because its main thread hangs in somebody's code.
+"""The last resort: an end for a run that is to stop and cannot, because its main thread hangs in somebody's code.
 
-A run looks for signals and limits twice a second, wherever it waits for Ray. What it cannot see to is a call that does
-not come back: a cluster that has stopped to answer, an object whose host is gone. A scheduler would kill it in the end,
-without a word in the ledger and with the lock left to expire.
+A run looks for signals, limits and its lock twice a second, wherever it waits for Ray. What it cannot see to is a call
+that does not come back: a cluster that has stopped to answer, an object whose host is gone. A scheduler would kill it
+in the end, without a word in the ledger and, if it has it still, with the lock left to expire.
 """
 
 from __future__ import annotations

@@ -117,6 +117,15 @@ class Lease:
             raise LockLostError(self._loss)
 
     @property
+    def loss(self) -> LockLostError | None:
+        """What ``check`` raises, if it does."""
+        try:
+            self.check()
+        except LockLostError as error:
+            return error
+        return None
+
+    @property
     def catalogue(self) -> Catalogue:
         """What was published so far, and what became of it."""
         return self._hold.head.catalogue

@@ -56,11 +56,7 @@ def partition(case: Case) -> None:
         case.hosts.proxy.clear()
         case.run_until_free(HEAD)
         case.hosts.network.join(WORKER)
-        try:
-            case.ended(cut, 30)
-        except TimeoutError:  # it has given up, and waits for Ray, which has given its host up
-            cut.kill()
-            case.ended(cut)
+        case.ended(cut, 60)  # by itself, though it may hang in Ray, which has given its host up
 
 
 def s3_restarted(case: Case) -> None:

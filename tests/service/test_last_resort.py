@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
 from threading import Event
 
 import pytest
 
-from kizami import layout
+from kizami import json_form, layout
 from kizami.commit import decode_head
 from kizami.config import LockConfig
 from kizami.errors import InterruptedRunError, KizamiError
 from kizami.last_resort import LastResort
 from kizami.ledger import Ledger, RunEntry, State
+from kizami.stores import ConditionFailedError
 from kizami.undertaking import Undertaking, undertaking
 from support.memory_store import MemoryStore
 
@@ -61,6 +64,34 @@ def test_a_run_that_hangs_after_a_signal_is_ended(
     assert decode_head(store.get(key).body, key).holder is None
     assert told == [entry]
     assert "did not stop by itself" in capsys.readouterr().err
+
+
+def test_a_run_that_hangs_after_it_lost_its_lock_is_ended(store: MemoryStore) -> None:
+    """As when its host was cut off, and Ray has given the host up. Its entry says so, and who has the lock keeps it."""
+    key = layout.head_key("recipes")
+    leaving = Leaving()
+    timing = LockConfig(beat_seconds=0.05, expiry_seconds=60)
+    with (
+        undertaking(store, timing, ENTRY, say=print) as held,
+        LastResort(held, lambda: held.lease.loss, leave=leaving, grace_seconds=0.01),
+    ):
+        assert not leaving.left.wait(0.2)
+        while held.lease.loss is None:
+            taken = store.get(key)
+            head = decode_head(taken.body, key)
+            assert head.holder is not None
+            other = replace(head, holder=replace(head.holder, run="another", pid=1))
+            with suppress(ConditionFailedError):  # it beat in between
+                store.replace(key, json_form.encode(other), taken.etag)
+            time.sleep(0.2)
+        assert leaving.left.wait(20)
+    assert leaving.codes == [75]
+    entry = Ledger(store, "recipes").find("r")
+    assert entry is not None
+    assert (entry.state, entry.exit_code) == (State.FAILED, 75)
+    holder = decode_head(store.get(key).body, key).holder
+    assert holder is not None
+    assert holder.run == "another"
 
 
 def test_a_run_that_stops_by_itself_is_left_alone(held: Undertaking) -> None:

@@ -157,10 +157,12 @@ def test_a_dead_holder_is_waited_for_and_replaced(store_and_timing: tuple[Object
     assert new.dead == dead
     with pytest.raises(LockLostError):
         old.commit(pointer("from-the-grave"))
-    with pytest.raises(LockLostError):
+    with pytest.raises(LockLostError) as lost:
         old.check()
+    assert str(old.loss) == str(lost.value)
     old.release()
     new.check()
+    assert new.loss is None
     assert new.commit(pointer("s2")).commit == 1
     assert read(store, LATEST).snapshot == "s2"
     new.release()
