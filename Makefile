@@ -19,7 +19,7 @@ run: $(VENV)/installed-run
 	@$(BIN)/python jobs/sample/first_rows.py
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 test-exact: $(VENV)/installed-test
 	$(BIN)/python -m pytest -m exact

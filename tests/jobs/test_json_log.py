@@ -60,7 +60,7 @@ def test_a_failed_run_ends_with_its_error(tmp_path: Path, capsys: pytest.Capture
     start, *_, end, last = _events(capsys.readouterr().err)
     assert start["event"] == "start"
     assert (end["event"], end["level"], end["exit_code"]) == ("end", "error", 69)
-    assert end["error"]["name"] == "UnavailableError"
+    assert end["error"]["name"] == "NotThereYetError"
     assert (last["event"], last["exit_code"], last["message"]) == ("error", 69, end["error"]["message"])
     assert main(["run", "novels", "--config", str(config), "--log", "json"]) == 78
     assert [each["event"] for each in _events(capsys.readouterr().err)] == ["error"]
