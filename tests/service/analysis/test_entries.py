@@ -164,14 +164,13 @@ def test_what_is_accepted_is_what_mecabs_indexer_reads(lines: list[str]) -> None
         return
     first: dict[tuple[str, int, int, int], str] = {}
     for entry in read(good):
-        left, right = (5139, 5139) if entry.has_automatic_ids else (entry.left, entry.right)
-        first.setdefault((entry.surface, left, right, entry.cost), entry.features)
+        ids = (5139, 5139) if entry.has_automatic_ids else (entry.left, entry.right)
+        first.setdefault((entry.surface, *ids, entry.cost), entry.features)
     with tempfile.TemporaryDirectory() as folder:
         file = _DictionaryFile(index(good.encode(), Path(folder)))
     surfaces, *numbers = zip(*first, strict=True)
-    printed = PrintedTokens(
-        pa.array(surfaces), np.zeros(len(first), np.bool_), *(np.array(each, np.int64) for each in numbers)
-    )
+    left, right, cost = (np.array(each, np.int64) for each in numbers)
+    printed = PrintedTokens(pa.array(surfaces), np.zeros(len(first), np.bool_), left=left, right=right, cost=cost)
     found = file.find(printed, np.arange(len(first)))
     assert (found >= 0).all()
     assert [line.decode() for line in file.features(found)] == list(first.values())
