@@ -269,7 +269,7 @@ class Disturbance:
 def test_a_lost_connection_restarts_its_range_in_the_same_view(
     large: PostgresServer, postgres: PostgresServer, parquet: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A part of a range has come when its session is ended and the table changes: no row is there twice, none is new."""
+    """Its session is ended in the middle of a range, and the table changes: no row is there twice, and none is new."""
     large.execute("CREATE TABLE losing AS TABLE lines", "ANALYZE losing")
     origin = open_origin(Database(large.url, table="losing"), id_column="doc_id", fields=lines.FIELDS)
 
