@@ -49,7 +49,6 @@ def _run(parsed: argparse.Namespace) -> Answer:
 def _all(parsed: argparse.Namespace, **asked: Any) -> Answer:
     config = load_config(parsed.config)
     with _jobs_extra():
-        from kizami_jobs.progress import Progress  # noqa: PLC0415
         from kizami_jobs.request import RunRequest  # noqa: PLC0415
         from kizami_jobs.several import exit_code, run_all  # noqa: PLC0415
     interruption = Interruption()
@@ -57,7 +56,7 @@ def _all(parsed: argparse.Namespace, **asked: Any) -> Answer:
         outcomes = run_all(
             config,
             RunRequest("", parsed.date, as_of_now=parsed.as_of_now, **asked),
-            Progress(sys.stderr),
+            _progress(parsed),
             address=os.environ.get("RAY_ADDRESS"),
             interruption=interruption,
             debug=parsed.debug,
@@ -82,7 +81,6 @@ def _job(parsed: argparse.Namespace, **asked: Any) -> Answer:
     config = load_config(parsed.config)
     config.corpus(parsed.corpus)
     with _jobs_extra():
-        # Imported here: reading needs no Ray, and importing it takes a second.
         from kizami_jobs.request import RunRequest  # noqa: PLC0415
     return _perform(parsed, config, RunRequest(parsed.corpus, parsed.date, as_of_now=parsed.as_of_now, **asked))
 
@@ -126,7 +124,9 @@ def _submitted(parsed: argparse.Namespace) -> Answer:
 
 
 def _perform(parsed: argparse.Namespace, config: Config, request: Any) -> Answer:
-    from kizami_jobs.daily import RunResult, run_corpus  # noqa: PLC0415
+    with _jobs_extra():
+        # Imported here: reading needs no Ray, and importing it takes a second.
+        from kizami_jobs.daily import RunResult, run_corpus  # noqa: PLC0415
 
     interruption = Interruption()
     with interruption.watching():

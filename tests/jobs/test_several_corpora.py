@@ -65,7 +65,8 @@ def test_those_that_are_there_do_not_wait_for_the_others(
 
 
 @pytest.mark.parametrize(
-    ("codes", "expected"), [([], 0), ([0, 0], 0), ([0, 75], 75), ([69, 78, 75], 78), ([65, 69], 65), ([70, 78], 70)]
+    ("codes", "expected"),
+    [([], 0), ([0, 0], 0), ([0, 75], 75), ([69, 78, 75], 78), ([75, 124, 69], 124), ([65, 69], 65), ([70, 78], 70)],
 )
 def test_the_exit_code_is_that_of_the_gravest(codes: list[int], expected: int) -> None:
     """What needs somebody comes before what passes by itself."""
