@@ -39,11 +39,11 @@ def row_groups(path: Path) -> list[int]:
 
 
 def expected_groups(tokens: Iterable[int]) -> list[int]:
-    """The rule, row by row: a group ends with the row that brings it to 10,000 rows or 250,000 tokens."""
+    """The rule, row by row: a group ends with the row that brings it to 40,000 rows or 250,000 tokens."""
     groups, rows, total = [], 0, 0
     for count in tokens:
         rows, total = rows + 1, total + count
-        if rows == 10_000 or total >= 250_000:
+        if rows == 40_000 or total >= 250_000:
             groups.append(rows)
             rows = total = 0
     return [*groups, rows] if rows else groups
@@ -59,19 +59,19 @@ def cut(table: pa.Table, places: Iterable[int]) -> list[pa.Table]:
     [
         ([], []),
         ([0], [1]),
-        ([0] * 10_000, [10_000]),
-        ([0] * 10_001, [10_000, 1]),
-        ([1] * 25_000, [10_000, 10_000, 5_000]),
+        ([0] * 40_000, [40_000]),
+        ([0] * 40_001, [40_000, 1]),
+        ([1] * 100_000, [40_000, 40_000, 20_000]),
         ([125_000, 125_000], [2]),
         ([125_000, 125_000, 1], [2, 1]),
         ([249_999, 1, 0], [2, 1]),
         ([249_999, 0, 250_000], [3]),
         ([300_000, 600_000, 5], [1, 1, 1]),
-        ([*([24] * 9_999), 10_024, 7], [10_000, 1]),
+        ([*([6] * 39_999), 10_006, 7], [40_000, 1]),
     ],
     ids=lambda value: f"{len(value)}",
 )
-def test_row_groups_end_at_10000_rows_or_250000_tokens(tokens: list[int], groups: list[int], tmp_path: Path) -> None:
+def test_row_groups_end_at_40000_rows_or_250000_tokens(tokens: list[int], groups: list[int], tmp_path: Path) -> None:
     """A row group ends with the row that brings it to either, and none is empty."""
     path = write_part(tmp_path / "part", [token_rows(tokens)])
     assert row_groups(path) == groups == expected_groups(tokens)
@@ -201,7 +201,7 @@ def test_a_report_counts_rows_that_are_not_in_their_place(
     cuts: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A key twice, a document before another, and one outside the part's bounds, row groups or not."""
-    monkeypatch.setattr("kizami.partfile.ROW_GROUP_ROWS", 1 if cuts else 10_000)
+    monkeypatch.setattr("kizami.partfile.ROW_GROUP_ROWS", 1 if cuts else 40_000)
     rows = token_rows([1, 1, 1, 1])
 
     def misplaced(order: list[int], lower: str = "", upper: str | None = None) -> int:
