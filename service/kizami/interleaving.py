@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kizami.encoded import STRING_COLUMNS, TOKENS
+from kizami.runs import ranges
 
 _NULL: Final = pa.nulls(1, pa.string())
+_SHORT_RUN: Final = 64
+"""Elements in a run on average, below which to copy them one by one is quicker than run by run."""
 _Int64s = npt.NDArray[np.int64]
 
 
@@ -48,8 +51,9 @@ class _Order:
 
     offsets: pa.Int32Array
     """Of the lists to be made."""
-    elements: _Int64s
-    """For each element to be made, its number among those of all arrays."""
+    starts: _Int64s
+    """Runs of elements, counted over all arrays: most rows follow on the one before, so there are far fewer runs."""
+    lengths: _Int64s
 
     @classmethod
     def of(cls, picked: Sequence[Picked], name: str, count: int) -> _Order:
@@ -62,12 +66,23 @@ class _Order:
             lengths[each.at], starts[each.at] = own[each.rows], (ends - own)[each.rows]
             base = int(ends[-1]) if len(ends) else base
         offsets = np.concatenate(([0], np.cumsum(lengths)), dtype=np.int32, casting="unsafe")
-        return cls(pa.array(offsets), _ranges(starts, lengths))
+        some = lengths > 0
+        starts, lengths = starts[some], lengths[some]
+        first = np.flatnonzero(np.append(True, starts[1:] != starts[:-1] + lengths[:-1])[: len(starts)])
+        return cls(pa.array(offsets), starts[first], np.add.reduceat(lengths, first) if len(first) else lengths)
+
+    def gathered(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """The elements of this order among ``values``."""
+        if len(self.starts) * _SHORT_RUN > self.lengths.sum():
+            return values[ranges(self.starts, self.lengths)]
+        ends = self.starts + self.lengths
+        runs = map(slice, self.starts.tolist(), ends.tolist())
+        return np.concatenate([values[:0], *map(values.__getitem__, runs)])
 
     def plain(self, chunks: Sequence[pa.Array]) -> pa.Array:
         """The elements of a column of numbers or flags."""
         values = np.concatenate([chunk.to_numpy(zero_copy_only=False) for chunk in chunks])
-        return pa.array(values[self.elements], chunks[0].type)
+        return pa.array(self.gathered(values), chunks[0].type)
 
     def strings(self, chunks: Sequence[pa.DictionaryArray]) -> pa.DictionaryArray:
         """The elements of a column of strings. In its dictionary values may repeat and stand beside nulls."""
@@ -86,10 +101,4 @@ class _Order:
             dictionaries += [dictionary, _NULL]
             at, base = at + len(chunk), base + len(dictionary) + 1
         values = pa.concat_arrays(dictionaries)
-        return pa.DictionaryArray.from_arrays(pa.array(np.take(codes, self.elements)), values, safe=False)
-
-
-def _ranges(starts: _Int64s, lengths: _Int64s) -> _Int64s:
-    """The numbers of the ranges that start here and are so long, one range after another."""
-    ends = np.cumsum(lengths)
-    return np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - ends + lengths, lengths)
+        return pa.DictionaryArray.from_arrays(pa.array(self.gathered(codes)), values, safe=False)

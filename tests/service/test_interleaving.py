@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kizami import interleaving
 from kizami.encoded import PLAIN_TOKENS, STRING_COLUMNS, TOKENS
 from kizami.interleaving import Picked, interleaved
 
@@ -26,9 +28,10 @@ def _table(rows: list[list[tuple[str | None, int]]]) -> pa.Table:
     return pa.Table.from_pydict(columns, schema=PLAIN_TOKENS).cast(TOKENS).combine_chunks()
 
 
-@given(st.lists(_TABLE, min_size=1, max_size=4), st.data())
-def test_every_row_is_where_it_was_asked_for(tables: list[Any], data: st.DataObject) -> None:
-    """Rows picked from any table, some several times, stand in the order asked for, nulls included."""
+@given(st.lists(_TABLE, min_size=1, max_size=4), st.data(), st.booleans())
+def test_every_row_is_where_it_was_asked_for(tables: list[Any], data: st.DataObject, by_runs: bool) -> None:
+    """Rows picked from any table, some several times, stand in the order asked for, nulls included; whether elements
+    are copied one by one or run by run."""
     rows = [(number, row) for number, table in enumerate(tables) for row in range(len(table))]
     order = data.draw(st.lists(st.sampled_from(rows), max_size=12)) if rows else []
     picked = []
@@ -38,7 +41,9 @@ def test_every_row_is_where_it_was_asked_for(tables: list[Any], data: st.DataObj
         # A slice, as row groups and batches are cut from larger tables.
         cut = _table([[("切", 0)], *table]).slice(1)
         picked.append(Picked(cut, own_rows, np.array(at, np.int64)))
-    found = interleaved(picked, len(order))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(interleaving, "_SHORT_RUN", 0 if by_runs else 1 << 30)
+        found = interleaved(picked, len(order))
     assert found.schema.equals(TOKENS)
     found.validate(full=True)
     assert found.cast(PLAIN_TOKENS).to_pylist() == _table([tables[number][row] for number, row in order]).to_pylist()
