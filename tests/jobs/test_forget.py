@@ -223,7 +223,7 @@ def test_a_run_that_stopped_for_a_take_down_leaves_nothing_behind(
         check()
         return entries
 
-    monkeypatch.setattr("kizami_jobs.daily.assemble", stopped)
+    monkeypatch.setattr("kizami.snapshot_making.assemble", stopped)
     with pytest.raises(LockLostError):
         run(config)
     assert not any(_objects_with(_store(config), doc_id) for doc_id in ids)

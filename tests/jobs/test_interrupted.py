@@ -59,7 +59,7 @@ def test_sigterm_while_parts_are_put_together_leaves_no_folder(
         check()
         return entries
 
-    monkeypatch.setattr("kizami_jobs.daily.assemble", interrupted)
+    monkeypatch.setattr("kizami.snapshot_making.assemble", interrupted)
     write_jsonl(tmp_path / "recipes.jsonl", recipes(3))
     config = configuration(tmp_path, store="./store", source="./recipes.jsonl")
     assert kizami(capsys, "run", "recipes", "--config", config)[0] == 143
