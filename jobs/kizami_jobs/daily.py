@@ -119,7 +119,7 @@ def run_corpus(
         versions = versions_of(corpus.schemas)
         run = _Run(store, held.lease, held.record, progress, interruption, request, corpus, versions)
         run.deadline = Deadline(corpus.time_limit_seconds, corpus.expected_seconds, on_late=run.tell_late)
-        with LastResort(held, run.stop, announce=progress.finish):
+        with LastResort(held, run.stop, announce=on_end):
             pointer = run.perform(address)
     return RunResult(held.record.entry, pointer, config.store)
 
@@ -179,6 +179,7 @@ class _Run:
             raise cluster_error(error) from error
         except (LockLostError, InterruptedRunError, DeadlineError) as error:
             self._take_back(error)
+            self.record.fail(error)  # before Ray is left, which may not let go
             raise
         finally:
             self.progress.end_texts()

@@ -18,6 +18,7 @@ from ray.exceptions import (
     ObjectLostError,
     OutOfMemoryError,
     RayError,
+    RaySystemError,
     RayTaskError,
     WorkerCrashedError,
 )
@@ -38,7 +39,7 @@ _FILES_AT_ONCE: Final = 256
 _READINGS: Final = 4
 """Of one source, at the most, where its view is lost: a server that is started again loses all."""
 _ENDING_SECONDS: Final = 30.0
-_LOSSES: Final = (WorkerCrashedError, OutOfMemoryError, NodeDiedError, ObjectLostError)
+_LOSSES: Final = (WorkerCrashedError, OutOfMemoryError, NodeDiedError, ObjectLostError, RaySystemError)
 
 
 class Corpus:
@@ -251,7 +252,11 @@ def _take(stream: Any, found: Corpus) -> bool:
     if reference is None:
         return False
     index: Any = ray.get(reference)
-    found.add(next(stream), index)
+    block = next(stream)
+    if block == stream.completed():
+        # Not a block: the task ended between the two, and this is its error.
+        ray.get(block)
+    found.add(block, index)
     return True
 
 

@@ -57,7 +57,8 @@ def check_field(renewal: Renewal, corpus: CorpusConfig) -> None:
 
 def parameters(config: Config, corpus: CorpusConfig, request: RunRequest, address: str | None) -> dict[str, Any]:
     """What a run is made with, for its log, without a secret."""
-    made_with = asdict(replace(corpus, source=without_credentials(corpus.source)))
+    ready = None if corpus.ready is None else without_credentials(corpus.ready)
+    made_with = asdict(replace(corpus, source=without_credentials(corpus.source), ready=ready))
     return {
         "store": config.store,
         "ray": address or "local",

@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 import socket
 import sys
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
 from kizami import layout
+from kizami.aftermath import after_run
 from kizami.cli import Answer
-from kizami.config import Config, load_config, read_config
+from kizami.config import Config, CorpusConfig, load_config, read_config
 from kizami.errors import ConfigurationError, KizamiError
-from kizami.ledger import RunEntry, State
+from kizami.ledger import Ledger, RunEntry, State
 from kizami.log import EventStream, JsonLog, without_credentials
 from kizami.record import new_id, now, timestamp
 from kizami.renewal import EVERYTHING, NOTHING, Renewal, read_ids, renewal_of
@@ -35,8 +37,8 @@ def submit(parsed: argparse.Namespace) -> Answer:
     moment = now()
     request = RunRequest(corpus.name, parsed.date, as_of_now=parsed.as_of_now)
     day = business_date(request, corpus, moment.astimezone(config.timezone).date())
-    if without_credentials(corpus.source) != corpus.source:  # not to be left in the store
-        raise ConfigurationError(f"the source of {corpus.name} holds credentials: leave them to AWS's own chain")
+    for each in config.corpora.values():  # the whole file goes into the store
+        _refuse_credentials(each)
     said = _Said(parsed.log)
     api = JobsApi(parsed.address)
     user = read_user_dictionary(corpus.user_dictionary) if corpus.user_dictionary else None
@@ -68,8 +70,22 @@ def submit(parsed: argparse.Namespace) -> Answer:
         said.line(f"submitted run {submission.run}: {verb} of corpus {corpus.name}, business date {day}, to {api.url}")
         if not parsed.wait:
             return _on_its_way(submission, api.url)
-        entry = Waiting(api, store, config, place, show=said.log, say=said.line, interruption=interruption).wait()
+        try:
+            entry = Waiting(api, store, config, place, show=said.log, say=said.line, interruption=interruption).wait()
+        finally:
+            # Alarms and figures are set up where jobs are submitted from, as a rule, and not on the cluster's hosts.
+            with suppress(KizamiError):
+                ended = Ledger(store, corpus.name).find(submission.run)
+                if ended is not None and ended.ended_at is not None:
+                    after_run(config, store, said.line, ended)
     return _arrived(config, entry)
+
+
+def _refuse_credentials(corpus: CorpusConfig) -> None:
+    """Raise ConfigurationError where a URL holds any. That of a database was refused when it was read."""
+    urls = [corpus.ready or "", "" if corpus.database else corpus.source]
+    if any(without_credentials(url) != url for url in urls):
+        raise ConfigurationError(f"the source of {corpus.name} holds credentials: leave them to AWS's own chain")
 
 
 def _asked(parsed: argparse.Namespace) -> tuple[str, Renewal]:

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Final
 
 from kizami.config import Config, CorpusConfig
-from kizami.errors import KizamiError, UnavailableError
+from kizami.errors import ConfigurationError, KizamiError, UnavailableError
 from kizami.ledger import Ledger, RunEntry, State
 from kizami.metrics import write_metrics
 from kizami.notices import Kind, Notice, Outbox, failure, has_failed, of_check, of_ledger
@@ -67,7 +67,7 @@ def _newest(store: ObjectStore, corpus: str, say: Callable[[str], None]) -> tupl
         return Ledger(store, corpus).history(_ENTRIES), False
     except Exception as error:  # nothing of the aftermath fails a run
         say(_trouble(error))
-        return [], isinstance(error, UnavailableError)
+        return [], isinstance(error, UnavailableError | ConfigurationError)
 
 
 def _write_metrics(config: Config, corpus: str, newest: Sequence[RunEntry], say: Callable[[str], None]) -> None:

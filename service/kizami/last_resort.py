@@ -20,6 +20,7 @@ from kizami.undertaking import Undertaking
 GRACE_SECONDS = 15.0
 """For the run to stop by itself. With the two writes that are left it is out within 30 s of a signal."""
 _LOOK_SECONDS = 0.5
+_TELLING_SECONDS = 10.0
 
 
 class LastResort:
@@ -73,8 +74,13 @@ class LastResort:
         error, record = self._cause(), self._held.record
         if error is None:
             return
-        record.fail(error)
-        self._held.lease.release()
-        self._announce(record.entry)
-        print(f"kizami: {error} (it did not stop by itself)", file=sys.stderr, flush=True)
-        self._leave(error.exit_code if record.entry.exit_code is None else record.entry.exit_code)
+        try:
+            record.fail(error)
+            self._held.lease.release()
+            # A webhook and a store may take long, each: what is not told now is told by whoever comes next.
+            telling = threading.Thread(target=self._announce, args=(record.entry,), daemon=True)
+            telling.start()
+            telling.join(_TELLING_SECONDS)
+            print(f"kizami: {error} (it did not stop by itself)", file=sys.stderr, flush=True)
+        finally:
+            self._leave(error.exit_code if record.entry.exit_code is None else record.entry.exit_code)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from kizami.errors import GateClosedError, InterruptedRunError, KizamiError, LockHeldError, UnavailableError
+from kizami.errors import GateClosedError, InterruptedRunError, KizamiError, LockHeldError
 from kizami.ledger import Ledger, RunEntry, State, error_entry
 
 
@@ -64,11 +64,11 @@ class RunRecord:
 
     def fail(self, error: BaseException) -> None:
         """Close the entry of a run that ends with ``error``, unless it is closed: what was done is not undone by an
-        error afterwards. A store that is away does not hide that error."""
+        error afterwards. A store that is away, or refuses, does not hide that error."""
         if self.entry.ended_at is not None:
             return
         self.entry = failed(self.entry, error)
-        with suppress(UnavailableError):
+        with suppress(KizamiError):
             self.ledger.write(self.entry)
 
 

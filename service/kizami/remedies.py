@@ -13,7 +13,7 @@ def run_again(corpus: CorpusConfig, date: str, today: Date) -> str:
     command = f"kizami run {corpus.name}"
     if date == today.isoformat():
         return command
-    return f"{command} --date {date}" + ("" if "{date}" in corpus.source else " --as-of-now")
+    return f"{command} --date {date}" + ("" if corpus.dated else " --as-of-now")
 
 
 def after(entry: RunEntry, corpus: CorpusConfig, today: Date) -> str:

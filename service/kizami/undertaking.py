@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from kizami.commit import Holder
 from kizami.config import LockConfig
-from kizami.errors import UnavailableError
+from kizami.errors import ConfigurationError, UnavailableError
 from kizami.lease import Lease
 from kizami.ledger import Ledger, RunEntry
 from kizami.record import RunRecord, failed, now, timestamp
@@ -49,7 +49,7 @@ def undertaking(
 
     try:
         record = RunRecord(Ledger(store, entry.corpus), entry)
-    except UnavailableError as error:
+    except (UnavailableError, ConfigurationError) as error:
         on_end(failed(entry, error))
         raise
     try:

@@ -518,3 +518,10 @@ def test_a_range_passes_in_flat_memory(postgres: PostgresServer) -> None:
     ranges, growth_bytes, read_bytes = json.loads(said)
     assert ranges == 1
     assert growth_bytes < bound_bytes < read_bytes
+
+
+def test_options_in_the_url_stay_as_they_are_written() -> None:
+    """libpq decodes %20, and takes a + for a plus."""
+    url = connection._url("postgresql://reader@host/kitchen?options=-c%20search_path%3Dkitchen")
+    assert url.startswith("postgresql://reader@host/kitchen?options=-c%20search_path%3Dkitchen&")
+    assert "connect_timeout=" in url

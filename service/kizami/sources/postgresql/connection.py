@@ -214,7 +214,8 @@ def _url(url: str) -> str:
     added = [(name, value) for name, value in _PATIENCE.items() if name not in names]
     if "application_name" not in names and "PGAPPNAME" not in os.environ:
         added.append(("application_name", "kizami"))
-    return f"{base}?{urlencode([*given, *added])}"
+    # What is given stays as it is written: libpq does not take + for a space.
+    return f"{base}?{'&'.join(filter(None, (query, urlencode(added))))}"
 
 
 def _unconnected(database: Database, error: Exception) -> KizamiError:
