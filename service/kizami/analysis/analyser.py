@@ -38,7 +38,7 @@ _TOKEN_FORMAT: Final = r"%M\t%phl\t%pw"
 _UNKNOWN_FORMAT: Final = r"%M\t-%phl\t%pw"
 _RIGHT_FORMAT: Final = r"\t%phr"
 """How MeCab prints a token: leading spaces and surface, left context id (with a minus if it is unknown), word cost; and
-where there is a user dictionary, the right context id too. To print less than half a feature string costs as little.
+where there is a user dictionary, the right context id too. Every character printed is paid for once a token.
 
 The shown form holds neither tabs nor line ends, so nothing in a text can be mistaken for these separators.
 """
