@@ -53,10 +53,11 @@ class PostgresServer:
         programs = find_programs()
         assert programs is not None
         self._programs = programs
-        # Not below pytest's folder, which is closed to the user that the server runs as.
-        self._folder = Path(tempfile.mkdtemp(prefix="kizami-postgres-"))
+        is_root = os.geteuid() == 0  # which the server refuses to be
+        # Not below pytest's folder nor root's TMPDIR, either of which may be closed to the server's user.
+        self._folder = Path(tempfile.mkdtemp(prefix="kizami-postgres-", dir="/tmp" if is_root else None))
         self._as_user: list[str] = []
-        if os.geteuid() == 0:  # the server refuses to be root
+        if is_root:
             user = pwd.getpwnam("nobody")
             os.chown(self._folder, user.pw_uid, user.pw_gid)
             self._as_user = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
