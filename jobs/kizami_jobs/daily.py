@@ -165,7 +165,9 @@ class _Run:
         """Make and publish the snapshot; the pointer to it, or to the one that was made of the same input."""
         entry = self.record.entry
         self.progress.say(f"run {entry.run}: corpus {entry.corpus}, business date {entry.date}")
-        with closing(open_corpus(self.corpus, self.interruption.sleep)) as origin:
+        with self.record.stage("source"):
+            opened = open_corpus(self.corpus, self.interruption.sleep)
+        with closing(opened) as origin:
             return self._perform_on(address, origin)
 
     def _perform_on(self, address: str | None, origin: Origin) -> Pointer:
