@@ -32,7 +32,7 @@ from kizami.parts import Bounds, part_numbers, split
 from kizami.sources import Block, SourcePart, gathered, read_texts
 from kizami.stores import ObjectMissingError, ObjectStore, open_store
 from kizami.suppression import Suppression
-from kizami_jobs.memory import private_bytes, release_memory
+from kizami_jobs.memory import begin_task, private_bytes
 from kizami_jobs.reruns import announce
 from kizami_schemas.versions import SchemaVersion, find_version
 
@@ -124,7 +124,7 @@ def read_parts(
             named=_named(block.doc_ids, ids),
         )
         yield block
-    release_memory()
+    begin_task()
 
 
 def _named(doc_ids: pa.Array, ids: tuple[str, ...]) -> frozenset[str]:
@@ -135,7 +135,7 @@ def _named(doc_ids: pa.Array, ids: tuple[str, ...]) -> frozenset[str]:
 def split_blocks(bounds: Bounds, wanted: tuple[int, ...], *blocks: Block) -> Any:
     """Cut blocks into parts: the Limbs of all parts, then one table a part wanted. As many return values."""
     announce("Ray cut blocks of texts into parts again: a worker or host was lost, or what it had cut")
-    release_memory()
+    begin_task()
     digests = no_digests(len(bounds))
     for block in blocks:
         digests += add_up(block.digests, part_numbers(block.doc_ids, bounds), len(bounds))
@@ -220,7 +220,7 @@ def make_part(  # noqa: PLR0917  # Ray types only functions of positional parame
     process = psutil.Process()
     started, cpu_started = time.monotonic(), _processor_seconds(process)
     board.begin.remote(job.number)
-    release_memory()
+    begin_task()
     store = shared.open()
     dictionary = bundled_dictionary().with_words(user)
     own = fingerprint(dictionary, corpus.normalisation)
@@ -254,7 +254,7 @@ def derive_versions(
 ) -> BuiltPart:
     """Derive from a part of the predecessor what it lacks of the versions of these names, and put that in staging."""
     announce(f"Ray derived part {part.number} again: a worker or host was lost, or what it had made")
-    release_memory()
+    begin_task()
     return derive_copied(shared.open(), corpus, part, _versions(versions), run=run)
 
 

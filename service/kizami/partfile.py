@@ -186,7 +186,7 @@ class _Codes:
         frequency = np.bincount(
             code_of + 1, np.concatenate([count for _, count in counted]), len(distinct.dictionary) + 1
         )[1:]
-        order = np.argsort(-frequency, kind="stable")
+        order = _by_frequency(frequency)
         rank = np.empty(len(order) + 1, np.int32)
         rank[order] = np.arange(len(order), dtype=np.int32)
         rank[-1] = -1  # of null, whose code is -1
@@ -219,6 +219,14 @@ class _Codes:
             values = values[np.argsort(first[values])]
             self._counted[key] = (indices, values, count[values])  # kept with the indices, so the address stays theirs
         return self._counted[key][1:]
+
+
+def _by_frequency(frequency: npt.NDArray[np.number[Any]]) -> npt.NDArray[np.int64]:
+    """The places of frequencies below 2**31, the highest first, equal ones in their order."""
+    # Sorting numbers is several times as fast as a stable sort of their places.
+    keys = (-frequency.astype(np.int64) << 32) + np.arange(len(frequency))
+    keys.sort()
+    return keys & 0xFFFFFFFF
 
 
 _INSPECTED: Final = ["doc_id", "field", "position", "text", "surface", "start", "is_unknown"]

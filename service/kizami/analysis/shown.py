@@ -59,6 +59,7 @@ _BLANK: Final = {
 }
 _DAKUTEN, _HANDAKUTEN = "\u3099", "\u309a"
 _HALF_WIDTH_MARK: Final = {"\uff9e": _DAKUTEN, "\uff9f": _HANDAKUTEN}
+_MARKS: Final = (_DAKUTEN, _HANDAKUTEN, *_HALF_WIDTH_MARK)
 
 # U+FF61-FF9D: half-width 。「」、・ and katakana. Their marks U+FF9E and U+FF9F are shown as the stand-alone ゛ and ゜
 # unless they compose with the kana before them.
@@ -97,8 +98,7 @@ def show(texts: Sequence[str], normalisation: Normalisation) -> ShownTexts:
     is_altered = shown != originals
     origin = None
     if normalisation is Normalisation.UNIDIC:
-        composed = {match.start(): _compose(match.group()) for match in _MARKED_KANA.finditer(joined)}
-        found = {at: kana for at, kana in composed.items() if kana is not None}
+        found = _composed(joined)
         if found:
             shown[list(found)] = [ord(kana) for kana in found.values()]
             swallowed = np.fromiter(found, np.int64, len(found)) + 1  # the marks vanish into the kana before them
@@ -106,6 +106,14 @@ def show(texts: Sequence[str], normalisation: Normalisation) -> ShownTexts:
             shown = np.delete(shown, swallowed)
             origin = np.delete(np.arange(len(joined) + 1, dtype=np.int64), swallowed)
     return ShownTexts(joined, bounds, shown.astype("<u4").tobytes().decode("utf-32-le"), origin, is_altered)
+
+
+def _composed(text: str) -> dict[int, str]:
+    """Where in ``text`` a kana and its mark stand, and the one character they make."""
+    if not any(mark in text for mark in _MARKS):
+        return {}  # as in most texts, and seen in a moment
+    made = ((match.start(), _compose(match.group())) for match in _MARKED_KANA.finditer(text))
+    return {at: kana for at, kana in made if kana is not None}
 
 
 def _compose(pair: str) -> str | None:
