@@ -36,7 +36,7 @@ from kizami.last_resort import LastResort
 from kizami.lease import Lease
 from kizami.ledger import FailedAttempt, RunEntry, State
 from kizami.manifest import Manifest, pointer_to
-from kizami.part_builder import BuiltPart, copied_part
+from kizami.part_builder import BuiltPart, Done, copied_part
 from kizami.parts import WHOLE
 from kizami.pointer import Pointer
 from kizami.predecessor import Predecessor, plan_parts
@@ -319,7 +319,9 @@ class _Run:
         blocks = corpus.take_blocks()
         built: list[WorkerReport] = []
         if jobs:
-            self.progress.start_texts(corpus.texts - corpus.forgotten - sum(part.texts for part in parts))
+            texts = corpus.texts - corpus.forgotten - sum(part.texts for part in parts)
+            documents = len(corpus.doc_ids) - sum(part.documents for part in parts)
+            self.progress.start_texts(Done(texts, documents))
             with probed(self.store, self.corpus.name, entry.run) as shared:
                 built, sums = build_parts(
                     jobs,
