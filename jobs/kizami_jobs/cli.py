@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from kizami.candidates import next_steps
-from kizami.cli import READING_VERBS, Answer, Verb, add_config, add_corpus, business_date
+from kizami.cli import READING_VERBS, Answer, Verb, add_config, add_corpus, add_wait, business_date
 from kizami.cli import main as run_verb
-from kizami.config import Config, duration, load_config
+from kizami.config import Config, load_config
 from kizami.errors import ConfigurationError, KizamiError
 from kizami.log import JsonLog
 from kizami.monitoring import MONITORING_VERBS
@@ -89,7 +89,7 @@ def _submitted(parsed: argparse.Namespace) -> Answer:
     """The run that `kizami submit` asked for; one that has ended is not made again, and ends as it did."""
     with _jobs_extra():
         from kizami_jobs.request import RunRequest  # noqa: PLC0415
-    if parsed.date or parsed.as_of_now or parsed.full or parsed.candidate or parsed.allow_empty:
+    if parsed.date or parsed.as_of_now or parsed.full or parsed.candidate or parsed.allow_empty or parsed.wait:
         raise ConfigurationError("--submission has everything in it: give it alone")
     place = Place.parse(parsed.submission)
     if place.corpus != parsed.corpus:
@@ -110,6 +110,7 @@ def _submitted(parsed: argparse.Namespace) -> Answer:
         verb=submission.verb,
         renewal=submission.renewal,
         candidate=submission.candidate,
+        wait_seconds=submission.wait_seconds,
         run=submission.run,
         user=user,
     )
@@ -207,13 +208,6 @@ def _add_date_arguments(parser: argparse.ArgumentParser, *, or_all: bool = False
     )
 
 
-def _wait(value: str) -> float:
-    try:
-        return duration(value, "the time")
-    except ConfigurationError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
 def _add_candidate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--candidate", action="store_true", help="stop before the commit: look at the snapshot first, publish it later"
@@ -227,13 +221,7 @@ def _add_plan_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
     _add_date_arguments(parser, or_all=True)
-    parser.add_argument(
-        "--wait",
-        type=_wait,
-        default=0.0,
-        metavar="TIME",
-        help="wait so long (90s, 30m, 2h) for a source that is not there yet",
-    )
+    add_wait(parser)
     parser.add_argument("--full", action="store_true", help="analyse everything again, whatever is known of it")
     _add_candidate(parser)
     parser.add_argument("--allow-empty", action="store_true", help="publish a corpus without texts")
