@@ -16,7 +16,7 @@ from kizami.candidates import next_steps
 from kizami.cli import READING_VERBS, Answer, Verb, add_config, add_corpus, add_wait, business_date
 from kizami.cli import main as run_verb
 from kizami.config import Config, load_config
-from kizami.errors import ConfigurationError, KizamiError
+from kizami.errors import ConfigurationError, InterruptedRunError, KizamiError
 from kizami.log import JsonLog
 from kizami.monitoring import MONITORING_VERBS
 from kizami.plan import render_plan
@@ -82,7 +82,10 @@ def _job(parsed: argparse.Namespace, **asked: Any) -> Answer:
     config.corpus(parsed.corpus)
     with _jobs_extra():
         from kizami_jobs.request import RunRequest  # noqa: PLC0415
-    return _perform(parsed, config, RunRequest(parsed.corpus, parsed.date, as_of_now=parsed.as_of_now, **asked))
+    request = RunRequest(parsed.corpus, parsed.date, as_of_now=parsed.as_of_now, **asked)
+    interruption = Interruption()
+    with interruption.watching():
+        return _perform(parsed, config, request, interruption)
 
 
 def _submitted(parsed: argparse.Namespace) -> Answer:
@@ -116,28 +119,27 @@ def _submitted(parsed: argparse.Namespace) -> Answer:
     )
     # The store is the one where it lies, whatever ~ is on this host.
     config = replace(submission.config(), store=place.store)
-    try:
-        return _perform(parsed, config, request)
-    finally:
-        with suppress(KizamiError):
-            if ended(store, place) is not None:  # else it can still be made: the store was away, say
-                remove_submission(store, place)
+    interruption = Interruption()
+    with interruption.watching():
+        try:
+            return _perform(parsed, config, request, interruption)
+        except InterruptedRunError:
+            store.hurry()
+            raise
+        finally:
+            with suppress(KizamiError):
+                if ended(store, place) is not None:  # else it can still be made: the store was away, say
+                    remove_submission(store, place)
 
 
-def _perform(parsed: argparse.Namespace, config: Config, request: Any) -> Answer:
+def _perform(parsed: argparse.Namespace, config: Config, request: Any, interruption: Interruption) -> Answer:
     with _jobs_extra():
         # Imported here: reading needs no Ray, and importing it takes a second.
         from kizami_jobs.daily import RunResult, run_corpus  # noqa: PLC0415
 
-    interruption = Interruption()
-    with interruption.watching():
-        result: RunResult = run_corpus(
-            config,
-            request,
-            _progress(parsed),
-            address=os.environ.get("RAY_ADDRESS"),
-            interruption=interruption,
-        )
+    result: RunResult = run_corpus(
+        config, request, _progress(parsed), address=os.environ.get("RAY_ADDRESS"), interruption=interruption
+    )
     return Answer(_run_text(result), {"run": asdict(result.entry), "snapshot": asdict(result.pointer)})
 
 

@@ -115,7 +115,7 @@ def run_corpus(
         progress.finish(closed)
         after_run(config, store, progress.say, closed)
 
-    with undertaking(store, config.lock, entry, say=progress.say, sleep=interruption.sleep, on_end=on_end) as held:
+    with undertaking(store, config.lock, entry, say=progress.say, interruption=interruption, on_end=on_end) as held:
         versions = versions_of(corpus.schemas)
         run = _Run(store, held.lease, held.record, progress, interruption, request, corpus, versions)
         run.deadline = Deadline(corpus.time_limit_seconds, corpus.expected_seconds, on_late=run.tell_late)
@@ -178,6 +178,8 @@ class _Run:
         except ray.exceptions.RayError as error:
             raise cluster_error(error) from error
         except (LockLostError, InterruptedRunError, DeadlineError) as error:
+            if isinstance(error, InterruptedRunError):
+                self.lease.hurry()
             self._take_back(error)
             self.record.fail(error)  # before Ray is left, which may not let go
             raise

@@ -13,7 +13,7 @@ from kizami import layout
 from kizami.aftermath import after_run
 from kizami.cli import Answer, add_wait
 from kizami.config import Config, CorpusConfig, load_config, read_config
-from kizami.errors import ConfigurationError, KizamiError
+from kizami.errors import ConfigurationError, InterruptedRunError, KizamiError
 from kizami.ledger import Ledger, RunEntry, State
 from kizami.log import EventStream, JsonLog, without_credentials
 from kizami.record import new_id, now, timestamp
@@ -73,6 +73,9 @@ def submit(parsed: argparse.Namespace) -> Answer:
             return _on_its_way(submission, api.url)
         try:
             entry = Waiting(api, store, config, place, show=said.log, say=said.line, interruption=interruption).wait()
+        except InterruptedRunError:
+            store.hurry()
+            raise
         finally:
             # Alarms and figures are set up where jobs are submitted from, as a rule, and not on the cluster's hosts.
             with suppress(KizamiError):
