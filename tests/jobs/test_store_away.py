@@ -63,12 +63,21 @@ def silence(proxy: FaultyS3) -> Rule:
     return proxy.hold(".*", ".*", times=None)
 
 
+def drop(proxy: FaultyS3, *rules: Rule) -> None:
+    """Be there again; what was held is never carried out."""
+    for rule in rules:
+        rule.release(drop=True)
+    proxy.clear()
+
+
 def ended(process: KizamiProcess) -> tuple[int, float]:
     """Send SIGTERM: the exit code, and after how many seconds it came."""
     asked = time.monotonic()
     process.interrupt()
     code = process.wait(60)
-    return code, time.monotonic() - asked
+    seconds = time.monotonic() - asked
+    print(f"ended {seconds:.1f} s after SIGTERM")
+    return code, seconds
 
 
 def test_sigterm_ends_a_run_whose_store_refuses(scene: Scene, webhook: WebhookServer) -> None:
@@ -80,7 +89,7 @@ def test_sigterm_ends_a_run_whose_store_refuses(scene: Scene, webhook: WebhookSe
         code, seconds = ended(process)
         assert process.survivors() == []
         err = process.stderr
-    scene.proxy.clear()
+    drop(scene.proxy, rule)
     scene.proxy.accept()
     entry = scene.entry()
     assert (code, entry.state, entry.stage) == (143, State.STARTED, "analyse"), err
@@ -105,7 +114,7 @@ def test_sigterm_ends_a_run_whose_store_is_silent(scene: Scene) -> None:
         code, seconds = ended(process)
         assert process.survivors() == []
         err = process.stderr
-    scene.proxy.clear()
+    drop(scene.proxy, rule, silent)
     entry = scene.entry()
     assert (code, entry.state) == (143, State.STARTED), err
     assert seconds < 30
@@ -119,11 +128,11 @@ def test_sigterm_ends_a_commit_that_the_store_does_not_answer(scene: Scene) -> N
     rule = scene.proxy.hold_answer("PUT", r"/head\.json$", body=rb'"commit": \{\s*"n": 1,')
     with scene.run() as process:
         rule.await_reached(90)
-        silence(scene.proxy)
+        silent = silence(scene.proxy)
         code, seconds = ended(process)
         assert process.survivors() == []
         err = process.stderr
-    scene.proxy.clear()
+    drop(scene.proxy, rule, silent)
     entry = scene.entry()
     assert (code, entry.state, entry.stage) == (69, State.STARTED, "publish"), err
     assert seconds < 30
