@@ -180,8 +180,8 @@ class _Run:
         except (LockLostError, InterruptedRunError, DeadlineError) as error:
             if isinstance(error, InterruptedRunError):
                 self.lease.hurry()
-            self._take_back(error)
             self.record.fail(error)  # before Ray is left, which may not let go
+            self._take_back(error)
             raise
         finally:
             self.progress.end_texts()

@@ -169,7 +169,7 @@ def _gc(parsed: argparse.Namespace) -> Answer:
     with interruption.watching(), undertaking(store, config.lock, entry, say=_say, interruption=interruption) as held:
         interruption.check()
         with held.record.stage("clean"):
-            done = clean(store, held.lease, parsed.corpus, terms)
+            done = clean(store, held.lease, parsed.corpus, terms, interruption.check)
         held.record.note(outcome=str(done))
         held.record.end(State.DONE)
     return Answer(str(done), {"dry_run": False, "run": asdict(held.record.entry), **asdict(done)})
