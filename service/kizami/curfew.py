@@ -13,12 +13,8 @@ import threading
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Final
 
 from kizami.log import last_word
-
-CURFEW_SECONDS: Final = 25.0
-"""After the signal. With what is left to be said it is out within 30 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +23,12 @@ class Farewell:
 
     message: str
     exit_code: int
+    error: str = "InterruptedRunError"
+    """Name of the error, for programs."""
 
 
 class Curfew:
-    """While this context lasts, in the main thread: a process that gets one of ``signals`` is ended
-    ``CURFEW_SECONDS`` later.
+    """While this context lasts, in the main thread: a process that gets one of ``signals`` is ended some seconds later.
 
     ``note`` is told of the signal at once, in another thread; ``farewell`` gives the last word.
     """
@@ -42,8 +39,8 @@ class Curfew:
         note: Callable[[int], None],
         farewell: Callable[[int], Farewell],
         *,
+        seconds: float,
         leave: Callable[[int], None] = os._exit,
-        seconds: float = CURFEW_SECONDS,
     ) -> None:
         self._signals, self._note, self._farewell = signals, note, farewell
         self._leave, self._seconds = leave, seconds
@@ -79,6 +76,6 @@ class Curfew:
         try:
             farewell = self._farewell(number)
             code = farewell.exit_code
-            last_word("InterruptedRunError", farewell.message, code)
+            last_word(farewell.error, farewell.message, code)
         finally:
             self._leave(code)

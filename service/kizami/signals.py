@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Final
+from typing import ClassVar, Final
 
 from kizami.curfew import Curfew, Farewell
 from kizami.errors import InterruptedRunError
@@ -29,6 +29,8 @@ class Interruption:
     the handler only takes a note, and the run looks at it twice a second.
     """
 
+    curfew_seconds: ClassVar[float] = 25.0
+    """After a signal. With what is left to be said the process is out within 30 s."""
     farewell: Callable[[int], Farewell]
     """What is said of a process that has not stopped by itself when the curfew comes, by the signal's number."""
 
@@ -49,7 +51,7 @@ class Interruption:
             return
         previous = {number: signal.signal(number, self._note) for number in _SIGNALS}
         try:
-            with Curfew(_SIGNALS, self._take_note, self._last_word):
+            with Curfew(_SIGNALS, self._take_note, self._last_word, seconds=self.curfew_seconds):
                 yield
         finally:
             for number, handler in previous.items():

@@ -39,17 +39,17 @@ class Undertaking:
     def farewell(self, signal_number: int) -> Farewell:
         """What to say of the work when a signal has come, and it has not stopped."""
         entry, error = self.record.entry, InterruptedRunError(signal_number)
-        text, code = str(error), error.exit_code
+        text, code, name = str(error), error.exit_code, type(error).__name__
         if entry.exit_code is not None:
             text = entry.error.message if entry.error else f"{entry.verb} {entry.run} is done ({entry.state})"
-            code = entry.exit_code
+            code, name = entry.exit_code, entry.error.name if entry.error else name
         elif self.lease.is_committing:
             text = (
                 f"interrupted by signal {signal_number} in the middle of the commit of {entry.run}: it may be in "
                 f"effect; the next run finds out and finishes it; `kizami history {entry.corpus}` tells"
             )
-            code = CommitStateUnknownError.exit_code
-        return Farewell("; ".join(filter(None, [f"{text} (it did not stop by itself)", self.undone])), code)
+            code, name = CommitStateUnknownError.exit_code, CommitStateUnknownError.__name__
+        return Farewell("; ".join(filter(None, [f"{text} (it did not stop by itself)", self.undone])), code, name)
 
 
 @contextmanager

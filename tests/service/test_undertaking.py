@@ -83,7 +83,7 @@ def test_the_work_has_failed_before(held: Undertaking) -> None:
     """The error that ended it is the one to tell, and the ledger has it."""
     held.record.fail(DataError("a.jsonl is truncated"))
     farewell = held.farewell(2)
-    assert farewell.exit_code == 65
+    assert (farewell.exit_code, farewell.error) == (65, "DataError")
     assert farewell.message.startswith("a.jsonl is truncated (it did not stop by itself); ")
     assert "ledger" not in farewell.message
     assert LOCKED in farewell.message
@@ -100,7 +100,7 @@ def test_in_the_middle_of_a_commit_nobody_knows(store: AskedStore, held: Underta
     """From before it is sent until readers see it."""
     store.heard.clear()
     held.lease.commit(POINTER)
-    assert {farewell.exit_code for farewell in store.heard} == {69}
+    assert {(farewell.exit_code, farewell.error) for farewell in store.heard} == {(69, "CommitStateUnknownError")}
     assert len(store.heard) == 2  # the pointers
     assert "in the middle of the commit of r-1: it may be in effect" in store.heard[0].message
     assert held.farewell(15).exit_code == 143
