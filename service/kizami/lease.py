@@ -23,7 +23,7 @@ from kizami.stores.base import ObjectStore
 from kizami.survey import survey, tidy
 
 _log: Final = logging.getLogger(__name__)
-_HURRY_SECONDS: Final = 5.0
+_HURRIED_SECONDS: Final = 5.0
 Result = TypeVar("Result")
 
 
@@ -58,7 +58,7 @@ class Lease:
         self._loss: str | None = None
         self._finished = 0  # number of the last commit whose pointers this process has seen written
         self._sent = self._renewed = clock()
-        self._ends = math.inf  # when to wait for nothing any more
+        self._patience = math.inf  # seconds to wait for the thread that beats
         self.is_committing = False
         """Whether it is about to commit, or to let readers see a commit."""
         self.is_given_back = False
@@ -225,7 +225,7 @@ class Lease:
     def hurry(self) -> None:
         """The process is to end: from now on neither the lock nor its store is waited for long."""
         self._store.hurry()
-        self._ends = min(self._ends, self._clock() + _HURRY_SECONDS)
+        self._patience = _HURRIED_SECONDS
 
     def release(self) -> None:
         """Stop beating and give the lock back. Never raises: a lock that cannot be given back expires."""
@@ -241,7 +241,7 @@ class Lease:
         except KizamiError as error:
             _log.warning("the lock of %s was not given back: %s", self._place.corpus, error)
         if self._thread:
-            self._thread.join(min(self._silence_limit, max(0.0, self._ends - self._clock())))
+            self._thread.join(min(self._silence_limit, self._patience))
 
     def __enter__(self) -> Lease:
         return self
@@ -309,8 +309,8 @@ class Lease:
     def _exclusively(self) -> Iterator[None]:
         """No beat meanwhile. Raises LockLostError if the lock is lost, or a beat hangs until it counts as lost."""
         self.check()
-        ends = min(self._renewed + self._silence_limit, self._ends)
-        if not self._mutex.acquire(timeout=max(0.0, ends - self._clock()) + 0.05):
+        left = max(0.0, self._renewed + self._silence_limit - self._clock())
+        if not self._mutex.acquire(timeout=min(left, self._patience) + 0.05):
             self.check()
             raise LockLostError(f"the lock of {self._place.corpus} could not be renewed: start the run again")
         try:

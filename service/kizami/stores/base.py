@@ -111,7 +111,7 @@ class ObjectStore(Protocol):
         """Remove what writers that were killed left behind and no key names; living writers notice nothing."""
 
     def hurry(self) -> None:
-        """From now on give up soon, and after a while at once: the process is to end."""
+        """From now on give up soon: the process is to end."""
 
     def versioning(self) -> Versioning:
         """Whether what was overwritten or deleted is still there for those who may read old versions."""

@@ -128,10 +128,11 @@ def test_a_local_store_needs_no_boto3() -> None:
 
 
 def test_a_store_in_a_hurry_gives_up_soon(faulty_s3: FaultyStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As a process does that is to end: two short attempts, and when its time is up not even one."""
+    """As a process does that is to end: two short attempts, and when its time is up not even one; unless it answers."""
     store = S3Store(faulty_s3.url)
-    store.put("k", b"1")
     store.hurry()
+    monkeypatch.setattr(store, "_ends", time.monotonic() - 1)
+    store.put("k", b"1")
     rule = faulty_s3.proxy.hold("GET", "k$", times=None)
     started = time.monotonic()
     with pytest.raises(UnavailableError):
@@ -139,7 +140,6 @@ def test_a_store_in_a_hurry_gives_up_soon(faulty_s3: FaultyStore, monkeypatch: p
     assert time.monotonic() - started < 12
     assert rule.hits == 2
     rule.release(drop=True)
-    monkeypatch.setattr(store, "_ends", time.monotonic() - 1)
     with pytest.raises(UnavailableError, match="given up, because the process is to end"):
         store.put("k", b"2")
     assert sum(request.method == "PUT" for request in faulty_s3.proxy.requests) == 1
