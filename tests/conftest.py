@@ -12,6 +12,7 @@ import pytest
 import ray
 
 import kizami_jobs.cluster  # noqa: F401  # first: it sets what Ray is to find in the environment
+from kizami.signals import Interruption
 from kizami.webhook import VARIABLE
 from support import corpora
 from support.faulty_s3 import FaultyS3, FaultyStore
@@ -24,6 +25,9 @@ RAY_CPUS = 3
 
 # The runs that fail here on purpose are nobody's alarm, whatever the machine is set up for.
 os.environ.pop(VARIABLE, None)
+
+# A test that sends this process a signal does not end all others by being slow.
+Interruption.curfew_seconds = 600
 
 
 @pytest.fixture(scope="session")

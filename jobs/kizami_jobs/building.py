@@ -19,7 +19,7 @@ from kizami.deadline import duration
 from kizami.errors import DeadlineError, UnavailableError
 from kizami.input_digests import no_digests, to_hex
 from kizami.ledger import FailedAttempt
-from kizami.part_builder import BuiltPart, PartJob
+from kizami.part_builder import BuiltPart, Done, PartJob
 from kizami.parts import Bounds
 from kizami.predecessor import PlannedPart
 from kizami.renewal import NOTHING, Renewal
@@ -138,7 +138,10 @@ def build_parts(
             standing: Standing = ray.get(board.standing.remote())
             if _is_overdue(standing, corpus, pending.values()):
                 raise _overdue(standing, corpus)
-            progress.texts(standing.texts)
+            progress.advance(standing.done)
+        # The board may not have heard the last of it.
+        parts = [report.part for report in built]
+        progress.advance(Done(sum(part.texts for part in parts), sum(part.documents for part in parts)))
     finally:
         for task in pending:
             ray.cancel(task, force=True)

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from kizami.candidates import next_steps
-from kizami.cli import READING_VERBS, Answer, Verb, add_config, add_corpus, business_date
+from kizami.cli import READING_VERBS, Answer, Verb, add_config, add_corpus, add_wait, business_date
 from kizami.cli import main as run_verb
-from kizami.config import Config, duration, load_config
-from kizami.errors import ConfigurationError, KizamiError
+from kizami.config import Config, load_config
+from kizami.errors import ConfigurationError, InterruptedRunError, KizamiError
 from kizami.log import JsonLog
 from kizami.monitoring import MONITORING_VERBS
 from kizami.plan import render_plan
@@ -82,14 +82,17 @@ def _job(parsed: argparse.Namespace, **asked: Any) -> Answer:
     config.corpus(parsed.corpus)
     with _jobs_extra():
         from kizami_jobs.request import RunRequest  # noqa: PLC0415
-    return _perform(parsed, config, RunRequest(parsed.corpus, parsed.date, as_of_now=parsed.as_of_now, **asked))
+    request = RunRequest(parsed.corpus, parsed.date, as_of_now=parsed.as_of_now, **asked)
+    interruption = Interruption()
+    with interruption.watching():
+        return _perform(parsed, config, request, interruption)
 
 
 def _submitted(parsed: argparse.Namespace) -> Answer:
     """The run that `kizami submit` asked for; one that has ended is not made again, and ends as it did."""
     with _jobs_extra():
         from kizami_jobs.request import RunRequest  # noqa: PLC0415
-    if parsed.date or parsed.as_of_now or parsed.full or parsed.candidate or parsed.allow_empty:
+    if parsed.date or parsed.as_of_now or parsed.full or parsed.candidate or parsed.allow_empty or parsed.wait:
         raise ConfigurationError("--submission has everything in it: give it alone")
     place = Place.parse(parsed.submission)
     if place.corpus != parsed.corpus:
@@ -110,33 +113,33 @@ def _submitted(parsed: argparse.Namespace) -> Answer:
         verb=submission.verb,
         renewal=submission.renewal,
         candidate=submission.candidate,
+        wait_seconds=submission.wait_seconds,
         run=submission.run,
         user=user,
     )
     # The store is the one where it lies, whatever ~ is on this host.
     config = replace(submission.config(), store=place.store)
-    try:
-        return _perform(parsed, config, request)
-    finally:
-        with suppress(KizamiError):
-            if ended(store, place) is not None:  # else it can still be made: the store was away, say
-                remove_submission(store, place)
+    interruption = Interruption()
+    with interruption.watching():
+        try:
+            return _perform(parsed, config, request, interruption)
+        except InterruptedRunError:
+            store.hurry()
+            raise
+        finally:
+            with suppress(KizamiError):
+                if ended(store, place) is not None:  # else it can still be made: the store was away, say
+                    remove_submission(store, place)
 
 
-def _perform(parsed: argparse.Namespace, config: Config, request: Any) -> Answer:
+def _perform(parsed: argparse.Namespace, config: Config, request: Any, interruption: Interruption) -> Answer:
     with _jobs_extra():
         # Imported here: reading needs no Ray, and importing it takes a second.
         from kizami_jobs.daily import RunResult, run_corpus  # noqa: PLC0415
 
-    interruption = Interruption()
-    with interruption.watching():
-        result: RunResult = run_corpus(
-            config,
-            request,
-            _progress(parsed),
-            address=os.environ.get("RAY_ADDRESS"),
-            interruption=interruption,
-        )
+    result: RunResult = run_corpus(
+        config, request, _progress(parsed), address=os.environ.get("RAY_ADDRESS"), interruption=interruption
+    )
     return Answer(_run_text(result), {"run": asdict(result.entry), "snapshot": asdict(result.pointer)})
 
 
@@ -207,13 +210,6 @@ def _add_date_arguments(parser: argparse.ArgumentParser, *, or_all: bool = False
     )
 
 
-def _wait(value: str) -> float:
-    try:
-        return duration(value, "the time")
-    except ConfigurationError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
 def _add_candidate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--candidate", action="store_true", help="stop before the commit: look at the snapshot first, publish it later"
@@ -227,13 +223,7 @@ def _add_plan_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
     _add_date_arguments(parser, or_all=True)
-    parser.add_argument(
-        "--wait",
-        type=_wait,
-        default=0.0,
-        metavar="TIME",
-        help="wait so long (90s, 30m, 2h) for a source that is not there yet",
-    )
+    add_wait(parser)
     parser.add_argument("--full", action="store_true", help="analyse everything again, whatever is known of it")
     _add_candidate(parser)
     parser.add_argument("--allow-empty", action="store_true", help="publish a corpus without texts")

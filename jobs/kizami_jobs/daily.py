@@ -27,7 +27,7 @@ from kizami.last_resort import LastResort
 from kizami.lease import Lease
 from kizami.ledger import RunEntry, State
 from kizami.manifest import Manifest, pointer_to
-from kizami.part_builder import BuiltPart, copied_part
+from kizami.part_builder import BuiltPart, Done, copied_part
 from kizami.parts import WHOLE
 from kizami.pointer import Pointer
 from kizami.predecessor import Predecessor, plan_parts
@@ -106,7 +106,7 @@ def run_corpus(
         progress.finish(closed)
         after_run(config, store, progress.say, closed)
 
-    with undertaking(store, config.lock, entry, say=progress.say, sleep=interruption.sleep, on_end=on_end) as held:
+    with undertaking(store, config.lock, entry, say=progress.say, interruption=interruption, on_end=on_end) as held:
         versions = versions_of(corpus.schemas)
         run = _Run(store, held.lease, held.record, progress, interruption, request, corpus, versions)
         run.deadline = Deadline(corpus.time_limit_seconds, corpus.expected_seconds, on_late=run.books.late)
@@ -164,8 +164,10 @@ class _Run:
         except ray.exceptions.RayError as error:
             raise cluster_error(error) from error
         except (LockLostError, InterruptedRunError, DeadlineError) as error:
-            self._take_back(error)
+            if isinstance(error, InterruptedRunError):
+                self.lease.hurry()
             self.record.fail(error)  # before Ray is left, which may not let go
+            self._take_back(error)
             raise
         finally:
             self.progress.end_texts()
@@ -304,7 +306,9 @@ class _Run:
         blocks = corpus.take_blocks()
         built: list[WorkerReport] = []
         if jobs:
-            self.progress.start_texts(corpus.texts - corpus.forgotten - sum(part.texts for part in parts))
+            texts = corpus.texts - corpus.forgotten - sum(part.texts for part in parts)
+            documents = len(corpus.doc_ids) - sum(part.documents for part in parts)
+            self.progress.start_texts(Done(texts, documents))
             with probed(self.store, self.corpus.name, entry.run) as shared:
                 built, sums = build_parts(
                     jobs,

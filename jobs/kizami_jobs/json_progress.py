@@ -8,13 +8,14 @@ from typing import Any, Final, TextIO
 
 from kizami.ledger import RunEntry
 from kizami.log import EventStream, JsonLog
+from kizami.part_builder import Done
 from kizami_jobs.progress import Progress
 
-EVERY_TEXTS: Final = 10_000
+EVERY_DOCUMENTS: Final = 10_000
 
 
 class JsonProgress(Progress):
-    """Events ``start``, ``message``, ``warning``, ``progress`` every 10,000 texts, and ``end``."""
+    """Events ``start``, ``message``, ``warning``, ``progress`` every 10,000 documents, and ``end``."""
 
     def __init__(self, log: JsonLog) -> None:
         super().__init__(quiet=True)
@@ -66,9 +67,16 @@ class JsonProgress(Progress):
             duration_ms=round(1000 * (time.monotonic() - self._began)),
         )
 
-    def texts(self, done: int) -> None:
-        """``done`` texts are done by now: a line if that is 10,000 more, or several times as many at once."""
-        if done // EVERY_TEXTS > self._done // EVERY_TEXTS:
+    def advance(self, done: Done) -> None:
+        """So much is done by now: a line if that is 10,000 documents more, or several times as many at once."""
+        if done.documents // EVERY_DOCUMENTS > self._done.documents // EVERY_DOCUMENTS:
             seconds = max(time.monotonic() - self._started, 1e-3)
-            self._log.event("progress", texts=done, texts_total=self._total, texts_per_second=round(done / seconds, 1))
+            self._log.event(
+                "progress",
+                documents=done.documents,
+                documents_total=self._total.documents,
+                texts=done.texts,
+                texts_total=self._total.texts,
+                texts_per_second=round(done.texts / seconds, 1),
+            )
         self._done = done

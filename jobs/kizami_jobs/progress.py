@@ -10,6 +10,7 @@ from typing import Any, Final, TextIO
 from tqdm import tqdm
 
 from kizami.ledger import RunEntry
+from kizami.part_builder import Done
 
 LINE_EVERY_SECONDS: Final = 15.0
 
@@ -21,7 +22,7 @@ class Progress:
         self._stream = stream or sys.stderr
         self._quiet = quiet
         self._bar: tqdm[Any] | None = None
-        self._total = self._done = 0
+        self._total = self._done = Done()
         self._started = self._spoken = 0.0
 
     def say(self, line: str) -> None:
@@ -44,15 +45,15 @@ class Progress:
         """Where Ray may print what it has to say."""
         return sys.stderr
 
-    def start_texts(self, total: int) -> None:
-        """Begin to count ``total`` texts."""
-        self._total, self._done = total, 0
+    def start_texts(self, total: Done) -> None:
+        """Begin to count up to ``total``."""
+        self._total, self._done = total, Done()
         self._started = self._spoken = time.monotonic()
         if not self._quiet and self._stream.isatty():
             # A terminal that does not tell its width (under `script`, in some CI) would get a bar of width 0.
             known = os.get_terminal_size(self._stream.fileno()).columns > 0
             self._bar = tqdm(
-                total=total,
+                total=total.texts,
                 unit=" texts",
                 unit_scale=True,
                 file=self._stream,
@@ -60,13 +61,13 @@ class Progress:
                 ncols=None if known else 80,
             )
 
-    def texts(self, done: int) -> None:
-        """``done`` texts are done by now."""
+    def advance(self, done: Done) -> None:
+        """So much is done by now."""
         if self._bar is not None:
-            self._bar.update(done - self._done)
+            self._bar.update(done.texts - self._done.texts)
         elif time.monotonic() - self._spoken >= LINE_EVERY_SECONDS:
             self._spoken = time.monotonic()
-            self.say(self._line(done))
+            self.say(self._line(done.texts))
         self._done = done
 
     def end_texts(self) -> None:
@@ -77,5 +78,6 @@ class Progress:
 
     def _line(self, done: int) -> str:
         rate = done / (time.monotonic() - self._started)
-        left = f"{(self._total - done) / rate:,.0f} s left" if rate else "time left unknown"
-        return f"{done:,} of {self._total:,} texts, {rate:,.0f} texts/s, {left}"
+        total = self._total.texts
+        left = f"{(total - done) / rate:,.0f} s left" if rate else "time left unknown"
+        return f"{done:,} of {total:,} texts, {rate:,.0f} texts/s, {left}"

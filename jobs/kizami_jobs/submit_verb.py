@@ -11,9 +11,9 @@ from pathlib import Path
 
 from kizami import layout
 from kizami.aftermath import after_run
-from kizami.cli import Answer
+from kizami.cli import Answer, add_wait
 from kizami.config import Config, CorpusConfig, load_config, read_config
-from kizami.errors import ConfigurationError, KizamiError
+from kizami.errors import ConfigurationError, InterruptedRunError, KizamiError
 from kizami.ledger import Ledger, RunEntry, State
 from kizami.log import EventStream, JsonLog, without_credentials
 from kizami.record import new_id, now, timestamp
@@ -54,6 +54,7 @@ def submit(parsed: argparse.Namespace) -> Answer:
         allow_empty=parsed.allow_empty,
         candidate=parsed.candidate,
         renewal=renewal,
+        wait_seconds=parsed.wait,
         words=user.location if user else None,
     )
     store, place = open_store(config.store), Place(config.store, corpus.name, submission.run)
@@ -68,10 +69,13 @@ def submit(parsed: argparse.Namespace) -> Answer:
             remove_submission(store, place)  # so that a job that was started all the same does nothing
             raise
         said.line(f"submitted run {submission.run}: {verb} of corpus {corpus.name}, business date {day}, to {api.url}")
-        if not parsed.wait:
+        if parsed.no_wait:
             return _on_its_way(submission, api.url)
         try:
             entry = Waiting(api, store, config, place, show=said.log, say=said.line, interruption=interruption).wait()
+        except InterruptedRunError:
+            store.hurry()
+            raise
         finally:
             # Alarms and figures are set up where jobs are submitted from, as a rule, and not on the cluster's hosts.
             with suppress(KizamiError):
@@ -153,6 +157,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="URL",
         help="the cluster's dashboard, http://HEAD:8265 (default: RAY_API_SERVER_ADDRESS, then RAY_ADDRESS)",
     )
-    parser.add_argument(
-        "--no-wait", dest="wait", action="store_false", help="do not wait for its end; the run's id on stdout"
-    )
+    add_wait(parser)
+    parser.add_argument("--no-wait", action="store_true", help="do not wait for its end; the run's id on stdout")

@@ -27,7 +27,7 @@ from kizami.analysis.watchdog import WatchedAnalyser
 from kizami.config import MAX_DOCUMENT_BYTES, CorpusConfig
 from kizami.errors import ConfigurationError, LastingError
 from kizami.input_digests import Limbs, add_up, no_digests
-from kizami.part_builder import BuiltPart, PartJob, build_part, derive_copied
+from kizami.part_builder import BuiltPart, Done, PartJob, build_part, derive_copied
 from kizami.parts import Bounds, part_numbers, split
 from kizami.sources import Block, SourcePart, gathered, read_texts
 from kizami.stores import ObjectMissingError, ObjectStore, open_store
@@ -146,8 +146,8 @@ def split_blocks(bounds: Bounds, wanted: tuple[int, ...], *blocks: Block) -> Any
 class Standing:
     """How far the parts are."""
 
-    texts: int
-    """Texts done in all parts."""
+    done: Done
+    """In all parts."""
     slowest: int | None
     """The part that has been worked at for longest, of those that are not finished; None where there is none."""
     seconds: float
@@ -157,21 +157,21 @@ class Standing:
 # Restarted if its process is ended, for lack of memory, say: it has nothing that is not said again.
 @ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)
 class ProgressBoard:
-    """How many texts of each part are done, and since when each is worked at. A part that is tried again starts from
+    """How much of each part is done, and since when each is worked at. A part that is tried again starts from
     its beginning."""
 
     def __init__(self) -> None:
-        self._done: dict[int, int] = {}
+        self._done: dict[int, Done] = {}
         self._begun: dict[int, float] = {}
 
     def begin(self, part: int) -> None:
         """Note that work at ``part`` begins."""
-        self._done[part] = 0
+        self._done[part] = Done()
         self._begun[part] = time.monotonic()
 
-    def report(self, part: int, texts: int) -> None:
-        """Note that ``texts`` texts of ``part`` are done."""
-        self._done[part] = texts
+    def report(self, part: int, done: Done) -> None:
+        """Note how much of ``part`` is done."""
+        self._done[part] = done
 
     def end(self, part: int) -> None:
         """Note that nobody works at ``part`` any more."""
@@ -181,7 +181,9 @@ class ProgressBoard:
         """How far all are."""
         slowest = min(self._begun, key=self._begun.__getitem__, default=None)
         seconds = 0.0 if slowest is None else time.monotonic() - self._begun[slowest]
-        return Standing(sum(self._done.values()), slowest, seconds)
+        parts = self._done.values()
+        done = Done(sum(part.texts for part in parts), sum(part.documents for part in parts))
+        return Standing(done, slowest, seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,10 +233,10 @@ def make_part(  # noqa: PLR0917  # Ray types only functions of positional parame
         )
     peak = private_bytes(process)
 
-    def progress(texts: int) -> None:
+    def progress(done: Done) -> None:
         nonlocal peak
         peak = max(peak, private_bytes(process))
-        board.report.remote(job.number, texts)
+        board.report.remote(job.number, done)
 
     with _analyser(dictionary, corpus, guarded=guarded) as analyser:
         part = build_part(replace(job, versions=_versions(versions)), slices, analyser, store, progress)

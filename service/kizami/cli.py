@@ -23,10 +23,10 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from kizami.config import Config, load_config
+from kizami.config import Config, duration, load_config
 from kizami.diff_text import render_diff
 from kizami.documents import read_document, render_document
-from kizami.errors import KizamiError
+from kizami.errors import ConfigurationError, KizamiError
 from kizami.ledger import Ledger, RunEntry, State
 from kizami.log import EventHandler, JsonLog
 from kizami.readers import document_path, snapshot_glob, snapshot_path
@@ -122,6 +122,24 @@ def business_date(value: str) -> dt.date:
         return dt.date.fromisoformat(value)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{value!r} is no date; write it as 2026-11-23") from None
+
+
+def add_wait(parser: argparse.ArgumentParser) -> None:
+    """Add --wait."""
+    parser.add_argument(
+        "--wait",
+        type=_time,
+        default=0.0,
+        metavar="TIME",
+        help="wait so long (90s, 30m, 2h) for a source that is not there yet",
+    )
+
+
+def _time(value: str) -> float:
+    try:
+        return duration(value, "the time")
+    except ConfigurationError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _positive(value: str) -> int:

@@ -8,13 +8,13 @@ in the end, without a word in the ledger and, if it has it still, with the lock 
 from __future__ import annotations
 
 import os
-import sys
 import threading
 from collections.abc import Callable
 from types import TracebackType
 
 from kizami.errors import KizamiError
 from kizami.ledger import RunEntry
+from kizami.log import last_word
 from kizami.undertaking import Undertaking
 
 GRACE_SECONDS = 15.0
@@ -75,12 +75,18 @@ class LastResort:
         if error is None:
             return
         try:
+            self._held.lease.hurry()
             record.fail(error)
             self._held.lease.release()
             # A webhook and a store may take long, each: what is not told now is told by whoever comes next.
             telling = threading.Thread(target=self._announce, args=(record.entry,), daemon=True)
             telling.start()
             telling.join(_TELLING_SECONDS)
-            print(f"kizami: {error} (it did not stop by itself)", file=sys.stderr, flush=True)
+            words = [f"{error} (it did not stop by itself)", self._held.undone]
+            last_word(type(error).__name__, "; ".join(filter(None, words)), self._code(error))
         finally:
-            self._leave(error.exit_code if record.entry.exit_code is None else record.entry.exit_code)
+            self._leave(self._code(error))
+
+    def _code(self, error: KizamiError) -> int:
+        own = self._held.record.entry.exit_code
+        return error.exit_code if own is None else own

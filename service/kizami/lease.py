@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -22,6 +23,7 @@ from kizami.stores.base import ObjectStore
 from kizami.survey import survey, tidy
 
 _log: Final = logging.getLogger(__name__)
+_HURRIED_SECONDS: Final = 5.0
 Result = TypeVar("Result")
 
 
@@ -56,6 +58,10 @@ class Lease:
         self._loss: str | None = None
         self._finished = 0  # number of the last commit whose pointers this process has seen written
         self._sent = self._renewed = clock()
+        self._patience = math.inf  # seconds to wait for the thread that beats
+        self.is_committing = False
+        """Whether it is about to commit, or to let readers see a commit."""
+        self.is_given_back = False
         self._hold: Hold
 
     @classmethod
@@ -195,6 +201,13 @@ class Lease:
 
     def _commit(self, conversation: Callable[[Hold], Steps[Hold]]) -> int:
         """Make a commit and write its pointers; the commit's number."""
+        self.is_committing = True
+        try:
+            return self._commit_and_point(conversation)
+        finally:
+            self.is_committing = False
+
+    def _commit_and_point(self, conversation: Callable[[Hold], Steps[Hold]]) -> int:
         self._finish()
         with self._exclusively():
             n = self._hold.head.commits + 1
@@ -209,6 +222,11 @@ class Lease:
             _log.warning("commit %d of %s is made, but the lock was lost after that", n, self._place.corpus)
         return n
 
+    def hurry(self) -> None:
+        """The process is to end: from now on neither the lock nor its store is waited for long."""
+        self._store.hurry()
+        self._patience = _HURRIED_SECONDS
+
     def release(self) -> None:
         """Stop beating and give the lock back. Never raises: a lock that cannot be given back expires."""
         if self._stop.is_set():
@@ -219,10 +237,11 @@ class Lease:
                 if self._to_settle():
                     self._written(protocol.settle(self._place, self._hold))
                 self._perform(protocol.release(self._place, self._hold))
+            self.is_given_back = True
         except KizamiError as error:
             _log.warning("the lock of %s was not given back: %s", self._place.corpus, error)
         if self._thread:
-            self._thread.join(self._silence_limit)
+            self._thread.join(min(self._silence_limit, self._patience))
 
     def __enter__(self) -> Lease:
         return self
@@ -290,7 +309,8 @@ class Lease:
     def _exclusively(self) -> Iterator[None]:
         """No beat meanwhile. Raises LockLostError if the lock is lost, or a beat hangs until it counts as lost."""
         self.check()
-        if not self._mutex.acquire(timeout=max(0.0, self._renewed + self._silence_limit - self._clock()) + 0.05):
+        left = max(0.0, self._renewed + self._silence_limit - self._clock())
+        if not self._mutex.acquire(timeout=min(left, self._patience) + 0.05):
             self.check()
             raise LockLostError(f"the lock of {self._place.corpus} could not be renewed: start the run again")
         try:

@@ -7,8 +7,11 @@ import json
 import logging
 import re
 import sys
+import threading
 from datetime import UTC, datetime
-from typing import Any, TextIO
+from typing import Any, Final, TextIO
+
+_SAYING_SECONDS: Final = 2.0
 
 
 def without_credentials(url: str) -> str:
@@ -49,10 +52,26 @@ class EventHandler(logging.Handler):
 
     def __init__(self, log: JsonLog) -> None:
         super().__init__(logging.WARNING)
-        self._log = log
+        self.log = log
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._log.event("log", record.levelname.lower(), logger=record.name, message=record.getMessage())
+        self.log.event("log", record.levelname.lower(), logger=record.name, message=record.getMessage())
+
+
+def last_word(error: str, message: str, exit_code: int) -> None:
+    """Say why the process ends, on stderr and in its form, from whatever thread ends it. Waits for nobody who does not
+    read."""
+
+    def say() -> None:
+        for handler in logging.getLogger().handlers:
+            if isinstance(handler, EventHandler):
+                handler.log.event("error", "error", error=error, message=message, exit_code=exit_code)
+                return
+        print(f"kizami: {message}", file=sys.stderr, flush=True)
+
+    saying = threading.Thread(target=say, daemon=True)
+    saying.start()
+    saying.join(_SAYING_SECONDS)
 
 
 class EventStream(io.TextIOBase):

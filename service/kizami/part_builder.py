@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -60,6 +61,15 @@ class PartJob:
 
 
 @dataclass(frozen=True, slots=True)
+class Done:
+    """How far a part is, or several are."""
+
+    texts: int = 0
+    documents: int = 0
+    """Those of which no text is left."""
+
+
+@dataclass(frozen=True, slots=True)
 class BuiltPart:
     """A finished part, in staging or in the predecessor's folder."""
 
@@ -97,14 +107,15 @@ def build_part(
     slices: Sequence[pa.Table],
     analyser: TextAnalyser,
     store: ObjectStore,
-    progress: Callable[[int], None],
+    progress: Callable[[Done], None],
 ) -> BuiltPart:
     """Sort, analyse, write and stage a part, unless it is staged already.
 
-    ``progress`` is told the number of this part's texts done so far. Raises UnavailableError; DataError when what is
+    ``progress`` is told how much of this part is done so far. Raises UnavailableError; DataError when what is
     staged under the part's key is not that part.
     """
     prepared = prepare(pa.concat_tables(slices) if slices else TEXTS.empty_table())
+    whole = Done(len(prepared.sound) + len(prepared.faulty), prepared.documents)
     if not has_unique_keys(prepared.sound):
         raise DataError(f"part {job.number} has two texts of one (doc_id, field, position): please report this bug")
     key = part_key(
@@ -118,7 +129,7 @@ def build_part(
     same = next((part for part in job.previous if part.entry.key == key and not part.entry.failed), None)
     if same and job.renewal.asks_nothing:
         # What changed is only what was held back, or where it stands in the source.
-        progress(len(prepared.sound))
+        progress(whole)
         held_back = quarantine.quarantine_rows(prepared.faulty, job.fields, job.files, job.lines_before)
         return _copied(job.number, same, held_back, prepared.documents, _text_bytes(prepared))
     staged = layout.staging_key(job.corpus, key)
@@ -143,7 +154,7 @@ def build_part(
                 "belong: delete it and start the run again"
             )
         derived = tuple(derive(store, job.corpus, each, path, report, run=job.run) for each in job.versions)
-    progress(len(prepared.sound))
+    progress(whole)
     built = _built(job, key, prepared, failures, report)
     return replace(
         built,
@@ -246,7 +257,7 @@ def _write(
     *,
     analyser: TextAnalyser,
     store: ObjectStore,
-    progress: Callable[[int], None],
+    progress: Callable[[Done], None],
 ) -> int:
     """Write the part; the number of texts whose tokens were taken over."""
     with ExitStack() as stack:
@@ -259,7 +270,7 @@ def _write(
             places[job.renewal.rows(sound, job.fields)] = -1
         taken_over = int(np.count_nonzero(places >= 0))
         failures: list[dict[str, Any]] = []
-        done = 0
+        done, ends = 0, _document_ends(sound)
         writer = stack.enter_context(PartWriter(path, fingerprint=job.fingerprint, run=job.run))
         for stretch in batches(sound, _STRETCH_BYTES if taken_over else BATCH_BYTES):
             own = places[done : done + len(stretch)]
@@ -274,9 +285,16 @@ def _write(
                 writer.write(table.filter(pa.array(kept[at : at + len(tokens)])) if failed else table)
                 at += len(tokens)
             done += len(own)
-            progress(done)
+            progress(Done(done, int(np.searchsorted(ends, done, side="right"))))
         writer.finish(failures, taken_over=taken_over)
     return taken_over
+
+
+def _document_ends(sound: pa.Table) -> npt.NDArray[np.int64]:
+    """Of each document of sorted texts, where its last one ends."""
+    doc_ids = sound["doc_id"]
+    changes = pc.not_equal(doc_ids.slice(1), doc_ids.slice(0, max(0, len(sound) - 1)))
+    return np.append(np.flatnonzero(changes.to_numpy()) + 1, len(sound))
 
 
 def _tokens(

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from kizami.errors import GateClosedError, InterruptedRunError, KizamiError, LockHeldError
 from kizami.ledger import Ledger, RunEntry, State, error_entry
+
+_log: Final = logging.getLogger(__name__)
 
 
 def now() -> datetime:
@@ -34,6 +37,8 @@ class RunRecord:
 
     def __init__(self, ledger: Ledger, entry: RunEntry) -> None:
         self.ledger = ledger
+        self.is_closed = False
+        """Whether the ledger has the end of the run."""
         self.entry = entry
         ledger.write(entry)
 
@@ -61,6 +66,7 @@ class RunRecord:
         """Close the entry of a run that did what it was asked to."""
         self.note(state=state, ended_at=timestamp(now()), exit_code=0)
         self.ledger.write(self.entry)
+        self.is_closed = True
 
     def fail(self, error: BaseException) -> None:
         """Close the entry of a run that ends with ``error``, unless it is closed: what was done is not undone by an
@@ -68,8 +74,11 @@ class RunRecord:
         if self.entry.ended_at is not None:
             return
         self.entry = failed(self.entry, error)
-        with suppress(KizamiError):
+        try:
             self.ledger.write(self.entry)
+            self.is_closed = True
+        except KizamiError as problem:
+            _log.warning("the end of run %s is not in the ledger: %s", self.entry.run, problem)
 
 
 def failed(entry: RunEntry, error: BaseException) -> RunEntry:

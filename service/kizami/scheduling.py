@@ -11,8 +11,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
-from kizami.cli import Answer, Verb, add_corpus
+from kizami.cli import Answer, Verb, add_corpus, add_wait
 from kizami.config import load_config
+from kizami.deadline import duration
 from kizami.errors import ConfigurationError
 from kizami.monitoring import time_of_day
 from kizami.schedules import Schedule, cron, kubernetes, systemd
@@ -45,10 +46,16 @@ def _schedule(parsed: argparse.Namespace) -> Answer:
         raise ConfigurationError(
             "--address is for what is submitted to a cluster, not for what runs here: take one out"
         )
+    if parsed.wait >= parsed.timeout:
+        raise ConfigurationError(
+            f"--wait {duration(parsed.wait)} is not shorter than --timeout {duration(parsed.timeout)}, after which it "
+            "is stopped: give more of the one or less of the other"
+        )
     address = ("--address", parsed.address) if parsed.address else ()
+    wait = ("--wait", duration(parsed.wait)) if parsed.wait else ()
     schedule = Schedule(
         corpus=corpus.name,
-        command=(program, "run" if is_local else "submit", corpus.name, "--config", file, *address),
+        command=(program, "run" if is_local else "submit", corpus.name, "--config", file, *address, *wait),
         at=parsed.at,
         zone=config.timezone.key,
         timeout_seconds=parsed.timeout,
@@ -156,6 +163,7 @@ def _add_schedule_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--timeout", type=_duration, default=6 * 3600, metavar="T", help="after which it is stopped (default: 6h)"
     )
+    add_wait(parser)
     parser.add_argument("--write", type=Path, metavar="FOLDER", help="write the files there instead of printing them")
     parser.add_argument("--program", type=_program_path, metavar="PATH", help="the kizami to start (default: this one)")
     parser.add_argument(

@@ -5,15 +5,21 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Final
+from typing import ClassVar, Final
 
+from kizami.curfew import Curfew, Farewell
 from kizami.errors import InterruptedRunError
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _SLICE_SECONDS: Final = 0.5
+
+
+def _without_a_word(number: int) -> Farewell:
+    error = InterruptedRunError(number)
+    return Farewell(f"{error} (it did not stop by itself, and was ended)", error.exit_code)
 
 
 class Interruption:
@@ -23,18 +29,30 @@ class Interruption:
     the handler only takes a note, and the run looks at it twice a second.
     """
 
+    curfew_seconds: ClassVar[float] = 25.0
+    """After a signal. With what is left to be said the process is out within 30 s."""
+    farewell: Callable[[int], Farewell]
+    """What is said of a process that has not stopped by itself when the curfew comes, by the signal's number."""
+
     def __init__(self) -> None:
         self._signal: int | None = None
+        self.forget()
+
+    def forget(self) -> None:
+        """There is nothing in particular to say at the curfew."""
+        self.farewell = _without_a_word
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Take note of SIGINT and SIGTERM. Outside the main thread, where Python delivers none, do nothing."""
+        """Take note of SIGINT and SIGTERM, and see to it that the process ends in time after either. Outside the main
+        thread, where Python delivers none, do nothing."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
         previous = {number: signal.signal(number, self._note) for number in _SIGNALS}
         try:
-            yield
+            with Curfew(_SIGNALS, self._take_note, self._last_word, seconds=self.curfew_seconds):
+                yield
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
@@ -58,4 +76,10 @@ class Interruption:
         self.check()
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
+        self._take_note(number)
+
+    def _last_word(self, number: int) -> Farewell:
+        return self.farewell(number)  # that of the moment
+
+    def _take_note(self, number: int) -> None:
         self._signal = number

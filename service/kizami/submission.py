@@ -41,6 +41,8 @@ class Submission:
     allow_empty: bool = False
     candidate: bool = False
     renewal: Renewal = NOTHING
+    wait_seconds: float = 0.0
+    """How long a source that is not there yet is waited for, from when the job begins."""
     words: str | None = None
     """Where the user dictionary was read; its bytes are in an object beside this one."""
 

@@ -43,7 +43,7 @@ def _publish(parsed: argparse.Namespace) -> Answer:
     interruption = Interruption()
     entry = _entry(parsed.corpus, "publish", config)
     on_end = partial(after_run, config, store, _say)
-    under = undertaking(store, config.lock, entry, say=_say, sleep=interruption.sleep, on_end=on_end)
+    under = undertaking(store, config.lock, entry, say=_say, interruption=interruption, on_end=on_end)
     with interruption.watching(), under as held:
         interruption.check()
         schemas = config.corpus(parsed.corpus).schemas
@@ -120,7 +120,7 @@ def _rollback(parsed: argparse.Namespace) -> Answer:
     config, store = _opened(parsed)
     interruption = Interruption()
     entry = _entry(parsed.corpus, "rollback", config)
-    with interruption.watching(), undertaking(store, config.lock, entry, say=_say, sleep=interruption.sleep) as held:
+    with interruption.watching(), undertaking(store, config.lock, entry, say=_say, interruption=interruption) as held:
         interruption.check()
         done = roll_back(held, parsed.corpus, parsed.snapshot)
         text = _rollback_text(done, parsed.corpus)
@@ -166,10 +166,10 @@ def _gc(parsed: argparse.Namespace) -> Answer:
         return Answer(text, {"dry_run": True, **asdict(found)})
     interruption = Interruption()
     entry = _entry(parsed.corpus, "gc", config)
-    with interruption.watching(), undertaking(store, config.lock, entry, say=_say, sleep=interruption.sleep) as held:
+    with interruption.watching(), undertaking(store, config.lock, entry, say=_say, interruption=interruption) as held:
         interruption.check()
         with held.record.stage("clean"):
-            done = clean(store, held.lease, parsed.corpus, terms)
+            done = clean(store, held.lease, parsed.corpus, terms, interruption.check)
         held.record.note(outcome=str(done))
         held.record.end(State.DONE)
     return Answer(str(done), {"dry_run": False, "run": asdict(held.record.entry), **asdict(done)})
@@ -185,7 +185,7 @@ def _forget(parsed: argparse.Namespace) -> Answer:
     ids = checked_ids(read_ids(parsed.ids_file) if parsed.ids_file else parsed.id)
     interruption = Interruption()
     entry = _entry(parsed.corpus, "forget", config)
-    with interruption.watching(), undertaking(store, config.lock, entry, say=_say, sleep=interruption.sleep) as held:
+    with interruption.watching(), undertaking(store, config.lock, entry, say=_say, interruption=interruption) as held:
         interruption.check()
         done = take_down(held, parsed.corpus, ids, may_go_on=interruption.check, on_object=_show_objects)
         text = _forget_text(done, parsed.corpus)

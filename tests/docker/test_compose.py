@@ -6,6 +6,7 @@ There is no Docker engine here: network namespaces are the containers, this envi
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,7 @@ from typing import Any, Final
 import pytest
 import yaml
 
+from kizami.webhook import VARIABLE
 from support import network
 from support.network import Network
 from support.two_hosts import await_condition
@@ -114,7 +116,8 @@ class Compose:
         return [*self.network.on(name), "env", f"--chdir={folder}"]
 
     def _environment(self, name: str) -> dict[str, str]:
-        own = {variable: self._placed(value) for variable, value in SERVICES[name].get("environment", {}).items()}
+        given = {variable: _interpolated(value) for variable, value in SERVICES[name].get("environment", {}).items()}
+        own = {variable: self._placed(value) for variable, value in given.items()}
         path = f"{BIN}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
         return {"PATH": path, "HOME": str(self.folder), "RAY_USAGE_STATS_ENABLED": "0", "LANG": "C.UTF-8", **own}
 
@@ -127,6 +130,11 @@ class Compose:
         for process in self._running.values():
             process.kill()
             process.wait()
+
+
+def _interpolated(value: str) -> str:
+    """A value as compose reads it where nobody has set any of the variables in it."""
+    return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", value)
 
 
 @pytest.fixture
@@ -149,6 +157,12 @@ def test_one_command_publishes_the_sample(compose: Compose) -> None:
     assert compose._healthy("scheduler"), compose.log("scheduler")
     history = compose.run("scheduler", "kizami", "history", "recipes")
     assert "published" in history.stdout, compose.log("scheduler") + history.stderr
+    assert VARIABLE not in compose.log("scheduler")  # an empty one is none
+    assert (
+        compose.run("scheduler", "printenv", VARIABLE).stdout
+        == compose.run("head", "printenv", VARIABLE).stdout
+        == "\n"
+    )
     stranger = compose.run("head", "env", "RAY_AUTH_TOKEN=" + "0" * 64, "ray", "health-check", "--address", "head:6379")
     assert stranger.returncode != 0
     as_reader = ("env", "AWS_SHARED_CREDENTIALS_FILE=/secrets/reader.credentials")

@@ -17,6 +17,7 @@ import yaml
 
 from kizami import layout
 from kizami.config import load_config
+from kizami.webhook import VARIABLE
 
 DOCKER: Final = Path(__file__).resolve().parents[2] / "docker"
 BIN: Final = Path(sys.executable).parent
@@ -56,6 +57,17 @@ def test_every_service_waits_for_what_it_needs() -> None:
         if name in {"head", "worker", "scheduler"}:
             assert service["environment"]["RAY_AUTH_MODE"] == "token"
             assert "healthcheck" in service
+
+
+def test_the_webhook_is_known_where_runs_are_submitted_and_made() -> None:
+    """By the environment of whoever starts it all, and nowhere else; without the variable it is empty."""
+    services = yaml.safe_load((DOCKER / "compose.yaml").read_text())["services"]
+    told = {
+        name: each["environment"][VARIABLE]
+        for name, each in services.items()
+        if VARIABLE in each.get("environment", {})
+    }
+    assert told == dict.fromkeys(("head", "scheduler"), "${KIZAMI_WEBHOOK_URL:-}")
 
 
 def test_no_secret_is_written_down(tmp_path: Path) -> None:

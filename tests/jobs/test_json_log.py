@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,8 @@ import pytest
 
 from kizami.ledger import RunEntry, State
 from kizami.log import JsonLog
+from kizami.part_builder import Done
+from kizami_jobs import json_progress
 from kizami_jobs.cli import main
 from kizami_jobs.json_progress import JsonProgress
 from support.job import configuration
@@ -84,17 +85,43 @@ def test_what_ray_prints_is_json_too(tmp_path: Path) -> None:
     assert any("its worker died; trying it again" in each.get("message", "") for each in events)
 
 
-def test_progress_is_told_every_ten_thousand_texts() -> None:
-    """Once for each look at which 10,000 more are done; a part that is tried again may take some back."""
+def test_progress_is_told_every_ten_thousand_documents() -> None:
+    """Once for each look at which 10,000 more are done, however many texts they have; a part that is tried again may
+    take some back."""
     stream = io.StringIO()
     progress = JsonProgress(JsonLog(stream))
     progress.begin(ENTRY, {})
-    progress.start_texts(45_000)
-    for done in (0, 9_999, 10_000, 10_001, 19_999, 31_000, 9_000, 12_000, 45_000, 45_000):
-        progress.texts(done)
+    progress.start_texts(Done(90_000, 45_000))
+    for documents in (0, 9_999, 10_000, 10_001, 19_999, 31_000, 9_000, 12_000, 45_000, 45_000):
+        progress.advance(Done(2 * documents, documents))
     progress.end_texts()
-    told: Sequence[int] = [each["texts"] for each in _events(stream.getvalue()) if each["event"] == "progress"]
-    assert told == [10_000, 31_000, 12_000, 45_000]
+    told = [each for each in _events(stream.getvalue()) if each["event"] == "progress"]
+    assert [(each["documents"], each["texts"]) for each in told] == [
+        (10_000, 20_000),
+        (31_000, 62_000),
+        (12_000, 24_000),
+        (45_000, 90_000),
+    ]
+    assert {(each["documents_total"], each["texts_total"]) for each in told} == {(45_000, 90_000)}
+    assert all(each["texts_per_second"] > 0 for each in told)
+
+
+@pytest.mark.ray
+def test_a_run_tells_its_progress_by_documents(
+    local_ray: int, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The workers count them; the last line has all of those that were not copied, as the run's own count has."""
+    monkeypatch.setattr(json_progress, "EVERY_DOCUMENTS", 1)
+    write_jsonl(tmp_path / "recipes.jsonl", recipes(60))
+    config = configuration(tmp_path, store="./store", source="./recipes.jsonl", part_bytes="4KiB")
+    for count in (60, 61):
+        write_jsonl(tmp_path / "recipes.jsonl", recipes(count))
+        assert main(["run", "recipes", "--config", str(config), "--log", "json"]) == 0
+        *_, last = (each for each in _events(capsys.readouterr().err) if each["event"] == "progress")
+        assert (last["documents"], last["texts"]) == (last["documents_total"], last["texts_total"])
+        copied = ledger(str(tmp_path / "store"))[0].counts.parts_copied
+        assert (copied > 0, last["documents"] < count) == (count == 61, count == 61)
+        assert 0 < last["documents"] < last["texts"]
 
 
 def test_an_unknown_form_of_log_is_a_usage_error(

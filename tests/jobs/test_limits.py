@@ -13,11 +13,13 @@ import pytest
 from kizami.ledger import RunEntry, State
 from kizami.stores import open_store
 from kizami.stores.s3 import S3Patience
+from kizami.webhook import VARIABLE
 from support.faulty_s3 import FaultyS3, FaultyStore
 from support.job import configuration, kizami, run
 from support.kitchen import expected_texts, jsonl, recipes
 from support.kizami_process import KizamiProcess
 from support.store_contents import head, ledger, published, staged
+from support.webhook_server import WebhookServer
 
 pytestmark = [pytest.mark.s3, pytest.mark.ray]
 
@@ -121,19 +123,25 @@ def test_a_late_run_publishes_all_the_same(scene: Scene, capsys: pytest.CaptureF
     assert (code, history["runs"][0]["late_since"] is not None) == (0, True)
 
 
-def test_sigterm_ends_a_run_whose_cluster_hangs(scene: Scene) -> None:
-    """Within 30 s, with its entry closed and the lock free, though the store keeps a request of the driver itself."""
+def test_sigterm_ends_a_run_whose_cluster_hangs(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within 30 s, with its entry closed, the lock free and the webhook told, though the store keeps a request of the
+    driver itself: by the last resort."""
     rule = scene.proxy.hold("GET", r"/suppressed\.json$", times=None)
-    with scene.run("") as process:
+    webhook = WebhookServer()
+    monkeypatch.setenv(VARIABLE, webhook.url)
+    with webhook, scene.run("") as process:
         rule.await_reached(60)
         asked = time.monotonic()
         process.interrupt()
         assert process.wait(60) == 143
         assert time.monotonic() - asked < 30
         assert process.survivors() == []
+        assert "(it did not stop by itself)" in process.stderr.splitlines()[-1]
+        (told,) = webhook.taken
     rule.release(drop=True)
     entry = scene.entry()
     assert (entry.state, entry.stage, entry.exit_code) == (State.INTERRUPTED, "read", 143)
+    assert f"run {entry.run} ended with 143 at read: InterruptedRunError" in told.text
     assert head(scene.store).holder is None
 
 

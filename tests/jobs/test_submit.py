@@ -17,6 +17,7 @@ import requests
 from kizami import layout
 from kizami.ledger import RunEntry, State
 from kizami.stores import open_store
+from kizami.webhook import VARIABLE
 from kizami_jobs.cli import main
 from support.faulty_s3 import Rule
 from support.job import configuration
@@ -25,6 +26,7 @@ from support.kizami_process import KIZAMI, KizamiProcess
 from support.ray_cluster import JobsCluster, RayCluster
 from support.s3_server import S3Server, free_ports
 from support.store_contents import head, ledger, published
+from support.webhook_server import WebhookServer
 
 pytestmark = [pytest.mark.s3, pytest.mark.ray]
 
@@ -70,6 +72,12 @@ class Submitter:
         answer = requests.get(f"{self.cluster.ray.url}/api/jobs/{run}", headers=headers, timeout=30)
         shown: dict[str, Any] = answer.json()
         return shown
+
+    def log(self, run: str) -> str:
+        """What a job has printed."""
+        headers = {"Authorization": f"Bearer {self.cluster.ray.token['RAY_AUTH_TOKEN']}"}
+        answer = requests.get(f"{self.cluster.ray.url}/api/jobs/{run}/logs", headers=headers, timeout=30)
+        return str(answer.json()["logs"])
 
     def stop(self, run: str) -> None:
         """`ray job stop`, as the message says."""
@@ -155,6 +163,47 @@ def test_the_exit_code_is_the_runs_own(submitter: Submitter) -> None:
     code, answer, err = submitter(day="2026-11-25")
     assert (code, "no file matches" in answer["message"]) == (69, True), err
     assert submitter.job(answer["run"]["run"])["status"] == "FAILED"
+
+
+def test_a_dump_that_comes_late_is_waited_for_on_the_cluster(submitter: Submitter) -> None:
+    """`--wait` is for the source, and goes with the submission: nobody has to stay for it."""
+    code, answer, err = submitter("--wait", "10m", "--no-wait", day="2026-11-24")
+    assert code == 0, err
+    run = answer["submitted"]["run"]
+    _await(lambda: "not there yet; looking again in 5 s" in submitter.log(run), "the job to look for its source")
+    assert ledger(submitter.store) == []
+    submitter.source.put("2026-11-24/recipes.jsonl", jsonl(recipes(12)))
+    _await(lambda: submitter.job(run)["status"] == "SUCCEEDED", "the job to end")
+    entry = submitter.entry()
+    assert (entry.run, entry.state, entry.date) == (run, State.PUBLISHED, "2026-11-24")
+
+
+def test_the_webhook_is_told_of_submitted_runs(submitter: Submitter) -> None:
+    """Of the failure and of the recovery, once each, though only the host that submits knows its URL; where that host
+    does not wait, the next check tells."""
+    with WebhookServer() as webhook:
+        submitter.environment |= {VARIABLE: webhook.url}
+        submitter.source.put("2026-11-24/recipes.jsonl", jsonl(recipes(12))[:-20])
+        code, answer, err = submitter(day="2026-11-24")
+        assert code == 65, err
+        failed = answer["run"]["run"]
+        (told,) = webhook.taken
+        assert f"failed: run {failed} ended with 65 at read: DataError: " in told.text
+        assert told.text.endswith("; type: kizami run recipes --date 2026-11-24")
+        assert told.event.startswith(f"recipes.{failed}.failed.")
+        submitter.source.put("2026-11-24/recipes.jsonl", jsonl(recipes(12)))
+        code, answer, err = submitter("--no-wait", day="2026-11-24")
+        assert code == 0, err
+        run = answer["submitted"]["run"]
+        _await(lambda: submitter.job(run)["status"] == "SUCCEEDED", "the job to end")
+        assert len(webhook.taken) == 1
+        check = ["check", "recipes", "--date", "2026-11-24", "--config", str(submitter.path)]
+        with KizamiProcess(check, submitter.folder, submitter.environment) as process:
+            assert process.wait() == 0, process.stderr
+        _, told = webhook.taken
+        assert f"recovered: run {run} published" in told.text
+        assert WebhookServer.SECRET not in err
+        assert len(webhook.deliveries) == 2
 
 
 def test_stopping_a_job_ends_its_run_in_order(submitter: Submitter) -> None:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import io
 import json
 import logging
+import sys
+import threading
+import time
 from datetime import datetime, timedelta
 
 import pytest
 
-from kizami.log import EventHandler, EventStream, JsonLog, without_credentials
+from kizami import log
+from kizami.log import EventHandler, EventStream, JsonLog, last_word, without_credentials
 
 
 def _lines(stream: io.StringIO) -> list[dict[str, object]]:
@@ -57,6 +61,40 @@ def test_pythons_own_log_becomes_events() -> None:
     (line,) = _lines(stream)
     assert (line["level"], line["event"], line["logger"]) == ("warning", "log", "kizami.lease")
     assert line["message"] == "a beat for recipes failed"
+
+
+def test_the_last_word_has_the_form_of_the_rest(capsys: pytest.CaptureFixture[str]) -> None:
+    """A line for people, an error for programs."""
+    last_word("UnavailableError", "the store is away", 69)
+    assert capsys.readouterr().err == "kizami: the store is away\n"
+    stream = io.StringIO()
+    handler = EventHandler(JsonLog(stream))
+    logging.getLogger().addHandler(handler)
+    try:
+        last_word("UnavailableError", "the store is away", 69)
+    finally:
+        logging.getLogger().removeHandler(handler)
+    (line,) = _lines(stream)
+    assert (line["event"], line["level"]) == ("error", "error")
+    assert (line["error"], line["message"], line["exit_code"]) == ("UnavailableError", "the store is away", 69)
+    assert capsys.readouterr().err == ""
+
+
+def test_nobody_has_to_read_the_last_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipe that is full keeps no process from its end."""
+
+    class Full(io.StringIO):
+        def write(self, text: str, /) -> int:
+            left.wait(60)
+            return len(text)
+
+    left = threading.Event()
+    monkeypatch.setattr(sys, "stderr", Full())
+    monkeypatch.setattr(log, "_SAYING_SECONDS", 0.05)
+    started = time.monotonic()
+    last_word("UnavailableError", "the store is away", 69)
+    assert time.monotonic() - started < 30
+    left.set()
 
 
 @pytest.mark.parametrize(

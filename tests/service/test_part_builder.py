@@ -17,7 +17,7 @@ from kizami.analysis.analyser import Analyser, Analysis, bundled_analyser
 from kizami.analysis.contract import TextAnalyser
 from kizami.analysis.guard import GuardedAnalyser
 from kizami.errors import DataError
-from kizami.part_builder import BuiltPart, PartJob, build_part
+from kizami.part_builder import BuiltPart, Done, PartJob, build_part
 from kizami.parts import Bounds, split
 from kizami.sources import list_files, read_texts
 from kizami.texts import Reason
@@ -89,6 +89,23 @@ def test_a_text_that_cannot_be_analysed_is_held_back(tmp_path: Path) -> None:
     rows = _staged(store, part, tmp_path).select(["doc_id", "field", "position", "text"])
     assert [tuple(row.values()) for row in rows.to_pylist()] == [row for row in everything if row[3] != failing]
     assert (part.texts, part.report.rows, part.analysed) == (len(everything), len(everything) - 1, len(everything))
+
+
+def test_progress_counts_documents_of_which_no_text_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batch by batch, whatever documents a batch cuts in two; in the end those without a sound text, too."""
+    documents = [*recipes(12), {"recipe_id": "zz-broken", "title": 7}, {"recipe_id": "zz-empty"}]
+    rows = list(expected_texts(documents[:12]))
+    last = {row[0]: number for number, row in enumerate(rows, start=1)}
+    monkeypatch.setattr(part_builder, "BATCH_BYTES", 64)
+    told: list[Done] = []
+    texts = _read(write_jsonl(tmp_path / "a.jsonl", documents))
+    part = build_part(_job(), texts, bundled_analyser(), MemoryStore(), told.append)
+    *steps, end = told
+    assert len(steps) > 12
+    for done in steps:
+        assert done.documents == sum(end <= done.texts for end in last.values())
+    assert steps[-1] == Done(len(rows), 12)
+    assert end == Done(part.texts, part.documents) == Done(len(rows) + 1, 14)
 
 
 def test_a_part_found_finished_tells_its_failures_again(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import string
 import subprocess
@@ -18,8 +19,9 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from kizami.cli import build_parser
 from kizami.schedules.kubernetes import name_of
-from kizami_jobs.cli import main
+from kizami_jobs.cli import VERBS, main
 from support.ray_job_schema import RAY_JOB
 
 NASTY = "a " + string.punctuation.replace("/", "") + r" $HOME ${HOME} $(id) `id` %h %% \% \\ \\% ; 料理"
@@ -334,6 +336,8 @@ def test_every_corpus_has_a_name_of_its_own() -> None:
         (["k8s", "--program", "/bin/true"], "--program means nothing to k8s: it is for systemd and cron"),
         (["cron", "--local", "--address", "http://h:8265"], "--address is for what is submitted"),
         (["k8s", "--kind", "rayjob", "--address", "http://h:8265"], "--address is for what is submitted"),
+        (["systemd", "--wait", "6h"], "--wait 6h is not shorter than --timeout 6h"),
+        (["cron", "--wait", "90m", "--timeout", "1h"], "--wait 90m is not shorter than --timeout 1h"),
         (["systemd", "--program", "/a'b/kizami"], "no program with a quote or backslash"),
         (["cron", "--program", "/a\nb/kizami"], "a path with a control character"),
     ],
@@ -345,6 +349,24 @@ def test_what_makes_no_sense_is_refused(
     """With 78 and the reason, before anything is printed."""
     form, *more = arguments
     assert message in refused(capsys, form, "recipes", "--config", configuration(folder), *more)
+
+
+@pytest.mark.parametrize(
+    "more", [[], ["--local"], ["--kind", "rayjob"], ["--address", "http://head:8265"]], ids=" ".join
+)
+def test_a_late_dump_is_waited_for(folder: Path, capsys: pytest.CaptureFixture[str], more: list[str]) -> None:
+    """--wait goes into the command, which `kizami` itself takes, whether it submits or runs."""
+    config = configuration(folder)
+    (text,) = schedule(capsys, "k8s", "recipes", "--config", config, "--wait", "90m", *more).values()
+    manifest = yaml.safe_load(text)
+    if manifest["kind"] == "RayJob":
+        command = shlex.split(manifest["spec"]["entrypoint"])
+    else:
+        (container,) = manifest["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+        command = container["command"]
+    assert command[-2:] == ["--wait", "90m"]
+    parsed = build_parser(VERBS).parse_args(command[1:])
+    assert (parsed.wait, getattr(parsed, "no_wait", False)) == (5400.0, False)
 
 
 @pytest.mark.parametrize("at", ["3", "24:00", "03:60", "3:0", "03:00:00", "now"])

@@ -35,7 +35,8 @@ def store() -> MemoryStore:
 def test_a_submission_comes_back_as_it_was(store: MemoryStore) -> None:
     """With what it asks for and the words of its user dictionary, which the cluster's hosts need not have."""
     words = UserDictionary("/home/me/words.csv", "しょうが,,,4000,名詞\n".encode())
-    asked = replace(SUBMISSION, verb="reprocess", renewal=renewal_of(False, None, ["r-1", "r-2"]), words=words.location)
+    renewal = renewal_of(False, None, ["r-1", "r-2"])
+    asked = replace(SUBMISSION, verb="reprocess", renewal=renewal, wait_seconds=7200.0, words=words.location)
     write_submission(store, asked, words)
     assert read_submission(store, PLACE) == (asked, words)
     assert all(key.startswith("v1/recipes/submissions/") for key in store.objects)

@@ -66,6 +66,9 @@ class CrashingStore:
     def clear_leftovers(self) -> None:
         self._ask(self._store.clear_leftovers)
 
+    def hurry(self) -> None:
+        pass
+
     def versioning(self) -> Versioning:
         return self._ask(self._store.versioning)
 

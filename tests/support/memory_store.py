@@ -83,6 +83,9 @@ class MemoryStore:
     def clear_leftovers(self) -> None:
         pass
 
+    def hurry(self) -> None:
+        pass
+
     def versioning(self) -> Versioning:
         return Versioning.OFF
 

@@ -95,7 +95,7 @@ def publish(
 def undertake(store: ObjectStore, verb: str, run: str = "") -> Iterator[Undertaking]:
     """A verb under the lock, whoever died before."""
     entry = RunEntry(run or f"{verb}-1", verb, CORPUS, "2026-11-24", State.STARTED, "lock", "2026-11-24T06:00:00Z")
-    with undertaking(store, LockConfig(), entry, say=lambda _: None, sleep=lambda _: None) as held:
+    with undertaking(store, LockConfig(), entry, say=lambda _: None) as held:
         yield held
 
 

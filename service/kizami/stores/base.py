@@ -110,5 +110,8 @@ class ObjectStore(Protocol):
     def clear_leftovers(self) -> None:
         """Remove what writers that were killed left behind and no key names; living writers notice nothing."""
 
+    def hurry(self) -> None:
+        """From now on give up soon: the process is to end."""
+
     def versioning(self) -> Versioning:
         """Whether what was overwritten or deleted is still there for those who may read old versions."""

@@ -171,6 +171,9 @@ class LocalStore:
         with self._explained(folder), self._locked():
             clear(folder)
 
+    def hurry(self) -> None:
+        """There is nobody to wait for."""
+
     def versioning(self) -> Versioning:
         """A folder keeps nothing; of the file system's own snapshots and backups it knows nothing."""
         return Versioning.OFF

@@ -59,6 +59,12 @@ class S3Patience:
     """For whole parts: S3 answers a copy of 1 GB only when it is done."""
 
 
+_HURRIED: Final = S3Patience(attempts=2, connect_seconds=2.0, read_seconds=3.0, bulk_read_seconds=3.0)
+"""Of a process that is to end."""
+_HURRY_SECONDS: Final = 10.0
+"""After so long it asks for nothing any more of a store that has not answered."""
+
+
 class S3Store:
     """An :class:`~kizami.stores.base.ObjectStore` in a bucket. Safe to use from several threads."""
 
@@ -74,6 +80,8 @@ class S3Store:
             checked_key(self._prefix)
         self._clients: dict[bool, S3Client] = {}
         self._making = threading.Lock()
+        self._ends: float | None = None
+        self._was_silent = False
 
     def __reduce__(self) -> tuple[type[S3Store], tuple[str, S3Patience]]:
         return S3Store, (self._url, self._patience)
@@ -193,6 +201,15 @@ class S3Store:
     def clear_leftovers(self) -> None:
         """There are none: every object is written by one request, whole or not at all."""
 
+    def hurry(self) -> None:
+        """From now on give up soon, and after 10 s at once where it has not answered: the process is to end."""
+        with self._making:
+            if self._ends is None:
+                self._ends = time.monotonic() + _HURRY_SECONDS
+                self._was_silent = False
+                self._patience = _HURRIED
+                self._clients = {}
+
     def versioning(self) -> Versioning:
         """What the bucket says; UNKNOWN where the server has no such thing or the credentials may not ask."""
         try:
@@ -212,6 +229,8 @@ class S3Store:
         return f"{self._prefix}/{key}" if self._prefix else key
 
     def _client(self, *, bulk: bool = False) -> S3Client:
+        if self._ends is not None and self._was_silent and time.monotonic() > self._ends:
+            raise UnavailableError(f"{self._url}: given up, because the process is to end")
         with self._making:  # boto3's clients are safe between threads, the making of them is not
             if bulk not in self._clients:
                 patience = self._patience
@@ -236,7 +255,9 @@ class S3Store:
     def _explanation(self, error: Exception, key: str, *, writes: bool) -> Exception:
         client = self._clients.get(False) or self._clients.get(True)
         endpoint = client.meta.endpoint_url if client else "S3"
-        return explanation(error, url=self._url, endpoint=endpoint, key=key, writes=writes)
+        found = explanation(error, url=self._url, endpoint=endpoint, key=key, writes=writes)
+        self._was_silent |= isinstance(found, UnavailableError)
+        return found
 
     def _read(self, key: str, consume: Callable[[GetObjectOutputTypeDef], Answer], *, bulk: bool = False) -> Answer:
         """Get and consume; anew if the connection breaks within the body, where botocore's own retries have ended."""

@@ -125,3 +125,21 @@ def test_a_local_store_needs_no_boto3() -> None:
     """Importing the stores stays light."""
     program = "import sys; from kizami.stores import open_store; open_store('x'); sys.exit('boto3' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_a_store_in_a_hurry_gives_up_soon(faulty_s3: FaultyStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a process does that is to end: two short attempts, and when its time is up not even one; unless it answers."""
+    store = S3Store(faulty_s3.url)
+    store.hurry()
+    monkeypatch.setattr(store, "_ends", time.monotonic() - 1)
+    store.put("k", b"1")
+    rule = faulty_s3.proxy.hold("GET", "k$", times=None)
+    started = time.monotonic()
+    with pytest.raises(UnavailableError):
+        store.get("k")
+    assert time.monotonic() - started < 12
+    assert rule.hits == 2
+    rule.release(drop=True)
+    with pytest.raises(UnavailableError, match="given up, because the process is to end"):
+        store.put("k", b"2")
+    assert sum(request.method == "PUT" for request in faulty_s3.proxy.requests) == 1
