@@ -112,7 +112,8 @@ def _check_url(url: str, where: str) -> None:
     )
     try:
         parts = urlsplit(url)
-        parameters = {key.lower() for key, _ in parse_qsl(parts.query, keep_blank_values=True)}
+        # Not parts.query: libpq knows no fragments, and takes what stands behind a # for more of the same.
+        parameters = {key.lower() for key, _ in parse_qsl(url.partition("?")[2], keep_blank_values=True)}
     except ValueError:
         # Not told what is wrong: the message would repeat it.
         raise ConfigurationError(f"{where} is no URL like postgresql://host:5432/database") from None

@@ -12,6 +12,7 @@ from typing import Final, Literal
 import pyarrow.fs
 
 from kizami.errors import ConfigurationError, DataError, UnavailableError
+from kizami.log import without_credentials
 
 Format = Literal["parquet", "jsonl", "csv"]
 Compression = Literal["gzip", "zstd"]
@@ -98,16 +99,16 @@ def open_file_system(url: str) -> tuple[pyarrow.fs.FileSystem, str]:
     """
     if not url.startswith(_S3):
         if scheme := re.match(r"[a-z][a-z0-9+.-]*://", url):
-            # What stands before an @ may be a secret.
-            shown = f"{scheme[0]}…" if "@" in url else url
+            # What stands before an @ may be a secret, and so may parameters.
+            shown = f"{scheme[0]}…" if "@" in url or "?" in url else url
             raise ConfigurationError(
                 f"source {shown}: {scheme[0]} is not supported; give a local path, s3://bucket/path or "
                 "postgresql://host/database"
             )
         return pyarrow.fs.LocalFileSystem(), str(Path(url).absolute())
     bucket, _, key = url.removeprefix(_S3).partition("/")
-    if "@" in bucket:
-        # Not repeated in the message: what stands before the @ is a secret.
+    if without_credentials(url) != url:
+        # Not repeated in the message.
         raise ConfigurationError(
             "source s3://…: credentials do not belong in a URL; use AWS's own environment or profile"
         )

@@ -131,6 +131,8 @@ def test_a_file_of_another_kind_is_never_skipped_silently(
         ("s3://", "name one bucket"),
         ("s3://dumps-*/a.jsonl", "name one bucket"),
         ("s3://key:secret@bucket/a.jsonl", "credentials do not belong in a URL"),
+        ("s3://bucket/a/?access_key=AKIA&secret_key=secret", "credentials do not belong in a URL"),
+        ("https://bucket.s3.amazonaws.com/a.jsonl?X-Amz-Signature=secret", "https:// is not supported"),
     ],
 )
 def test_a_url_that_cannot_be_read_is_a_configuration_error(source: str, message: str) -> None:
