@@ -104,8 +104,6 @@ def test_a_source_without_files_is_unavailable(tree: Path, source: str) -> None:
     ("stray", "hint"),
     [
         ("README.md", "choose the files to read with a glob"),
-        ("a.json", "it is JSON Lines: name it .jsonl"),
-        ("a.json.gz", "it is JSON Lines: name it .jsonl"),
         ("a.jsonl.bz2", "choose the files to read with a glob"),
         ("noextension", "choose the files to read with a glob"),
     ],
@@ -121,6 +119,18 @@ def test_a_file_of_another_kind_is_never_skipped_silently(
         list_files(str(tmp_path if as_folder else tmp_path / stray))
     assert f"{tmp_path}/{stray}" in str(raised.value)
     assert ".parquet, .jsonl, .jsonl.gz" in str(raised.value)
+
+
+@pytest.mark.parametrize(("end", "compression"), [(".json", None), (".json.gz", "gzip"), (".JSON.zst", "zstd")])
+def test_json_is_json_lines_where_the_source_says_its_name(tmp_path: Path, end: str, compression: str | None) -> None:
+    """Spark writes such names; in a folder it might be any JSON."""
+    (tmp_path / f"part-0{end}").touch()
+    for source in (f"part-0{end}", f"*{end}"):
+        [file] = list_files(str(tmp_path / source))
+        assert (file.format, file.compression) == ("jsonl", compression)
+    for source in ("", "part-*"):
+        with pytest.raises(DataError, match=rf"end source in that name, such as dumps/\*{end.lower()}"):
+            list_files(str(tmp_path / source))
 
 
 @pytest.mark.parametrize(
