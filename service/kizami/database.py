@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
+from kizami.date_marks import has_date, with_date
 from kizami.errors import ConfigurationError
 
 SCHEMES: Final = ("postgresql://", "postgres://")
@@ -36,15 +37,15 @@ class Database:
         """This with a business date in the place of ``{date}``."""
         return replace(
             self,
-            url=self.url.replace("{date}", day),
-            table=self.table and self.table.replace("{date}", day),
-            query=self.query and self.query.replace("{date}", day),
+            url=with_date(self.url, day),
+            table=self.table and with_date(self.table, day),
+            query=self.query and with_date(self.query, day),
         )
 
     @property
     def dated(self) -> bool:
         """Whether there is a ``{date}`` in it."""
-        return "{date}" in self.url + (self.table or "") + (self.query or "")
+        return any(has_date(each) for each in (self.url, self.table, self.query) if each)
 
     @property
     def name(self) -> str:
