@@ -196,4 +196,10 @@ def _children(file_system: pyarrow.fs.FileSystem, folder: str, pattern: str) -> 
     for info in found:
         first = info.base_name[:1]
         if fnmatchcase(info.base_name, pattern) and (first not in {"_", "."} or first == hidden):
+            if info.path == folder.rstrip("/"):
+                # S3 has keys with // in them, which Arrow lists as a folder inside itself, and does not read.
+                raise DataError(
+                    f"source folder {folder} has an object with an empty folder name (//) in its key, which cannot be "
+                    "read; name it otherwise, or choose the files to read with a glob"
+                )
             yield info

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pyarrow.fs
 import pytest
 
 from kizami.errors import ConfigurationError, DataError, UnavailableError
 from kizami.sources import SourceFile, list_files
+from kizami.sources.files import _expand, _files_under
 
 TREE = [
     "料理/2026-11-22/a.jsonl",
@@ -150,6 +152,19 @@ def test_a_url_that_cannot_be_read_is_a_configuration_error(source: str, message
     with pytest.raises(ConfigurationError, match=message) as raised:
         list_files(source)
     assert "secret" not in str(raised.value)
+
+
+def test_a_key_with_an_empty_folder_name_is_no_endless_folder() -> None:
+    """Arrow lists it as a folder in itself, as a server that keeps such keys shows (the tests' own does not)."""
+
+    class Bucket:
+        def get_file_info(self, _: pyarrow.fs.FileSelector) -> list[pyarrow.fs.FileInfo]:
+            return [pyarrow.fs.FileInfo("dumps/a", pyarrow.fs.FileType.Directory)]
+
+    folder = pyarrow.fs.FileInfo("dumps/a", pyarrow.fs.FileType.Directory)
+    for listing in (_files_under(Bucket(), folder), _expand(Bucket(), "dumps/a", ["**", "*.jsonl"])):
+        with pytest.raises(DataError, match=r"folder dumps/a has an object with an empty folder name \(//\)"):
+            list(listing)
 
 
 def test_a_dangling_link_is_not_skipped(tmp_path: Path) -> None:
