@@ -392,6 +392,27 @@ def test_a_reader_in_a_long_statement_gives_way(
     assert "cannot be seen any more" in str(ends[0])
 
 
+def test_who_may_not_see_locks_keeps_the_view(
+    postgres: PostgresServer, table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server may hide them: then nobody is given way to, but all is read."""
+    monkeypatch.setattr("kizami.sources.postgresql.view._ASKED_SECONDS", 0)
+    monkeypatch.setenv("PGPASSWORD", "plain-secret-of-the-tests")
+    postgres.execute(
+        "CREATE ROLE plain LOGIN PASSWORD 'plain-secret-of-the-tests'",
+        f"GRANT SELECT ON {table} TO plain",
+        "REVOKE SELECT ON pg_locks FROM PUBLIC",
+    )
+    try:
+        url = f"postgresql://plain@127.0.0.1:{postgres.port}/{postgres.database}"
+        origin = open_origin(Database(url, table=table), id_column="id", fields=RECIPE_FIELDS)
+        origin.check()
+        assert sum(block.documents for block in read(origin)) == 3
+        origin.close()
+    finally:
+        postgres.execute("GRANT SELECT ON pg_locks TO PUBLIC", "DROP OWNED BY plain", "DROP ROLE plain")
+
+
 def test_a_slow_statement_is_ended(postgres: PostgresServer) -> None:
     """The database ends it, and the message names the key."""
     database = Database(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,6 +27,8 @@ _WAITED_FOR: Final = (
     "ours.pid = pg_backend_pid() AND NOT theirs.granted AND theirs.mode = 'AccessExclusiveLock') AS waited_for"
 )
 """The one lock that readers stand in the way of."""
+_MAY_ASK: Final = "SELECT has_table_privilege('pg_catalog.pg_locks', 'SELECT') AS may_ask"
+_ALIVE: Final = "SELECT false AS waited_for"
 _END_READERS: Final = (
     "SELECT pg_terminate_backend(pid) AS ended FROM pg_stat_activity WHERE pid <> pg_backend_pid() "
     "AND usename = session_user AND application_name = current_setting('application_name') AND pid IN ("
@@ -101,14 +104,15 @@ class DatabaseView:
         if time.monotonic() - self._asked < _ASKED_SECONDS:
             return
         try:
-            [row] = self._session.rows(_WAITED_FOR)
+            [row] = self._session.rows(self._question)
             self._asked = time.monotonic()
             if not row["waited_for"]:
                 self._waited_for = None
             elif self._waited_for is None:
                 self._waited_for = self._asked
             elif self._asked - self._waited_for >= _WAITING_SECONDS:
-                self._session.rows(_END_READERS)
+                with suppress(ConfigurationError):  # they end by themselves, only later
+                    self._session.rows(_END_READERS)
                 self.close()
                 raise gave_way(self._database)
         except ConnectionLostError as error:
@@ -132,6 +136,9 @@ class DatabaseView:
 
     def _parts(self) -> tuple[RangePart, ...]:
         session, database = self._session, self._database
+        # Asked beforehand: a refusal would end the transaction, and the view with it.
+        [allowed] = session.rows(_MAY_ASK)
+        self._question = _WAITED_FOR if allowed["may_ask"] else _ALIVE
         session.begin()
         try:
             schema = session.schema(select("*", database))
