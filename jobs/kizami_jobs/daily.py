@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import platform
 import secrets
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
-from importlib.metadata import version
 
 import ray.exceptions
 
@@ -23,18 +21,11 @@ from kizami.cleaning import clean
 from kizami.config import Config, CorpusConfig
 from kizami.deadline import Deadline
 from kizami.derivation import versions_of
-from kizami.errors import (
-    DataError,
-    DeadlineError,
-    InterruptedRunError,
-    KizamiError,
-    LockLostError,
-    UnavailableError,
-)
+from kizami.errors import DeadlineError, InterruptedRunError, KizamiError, LockLostError, UnavailableError
 from kizami.gates import closed, render_gates
 from kizami.last_resort import LastResort
 from kizami.lease import Lease
-from kizami.ledger import FailedAttempt, RunEntry, State
+from kizami.ledger import RunEntry, State
 from kizami.manifest import Manifest, pointer_to
 from kizami.part_builder import BuiltPart, copied_part
 from kizami.parts import WHOLE
@@ -50,13 +41,13 @@ from kizami.sources import Origin
 from kizami.stores import ObjectStore, open_store
 from kizami.suppression import read_suppression
 from kizami.undertaking import undertaking
+from kizami_jobs.bookkeeping import Bookkeeping, installed_versions
 from kizami_jobs.building import build_parts, derive_parts, part_jobs, probed
 from kizami_jobs.cluster import cluster_error, connected
-from kizami_jobs.intake import check_ids, describe, digest_of_input
+from kizami_jobs.intake import check_ids, describe, digest_of_input, require_rows
 from kizami_jobs.progress import Progress
 from kizami_jobs.reading import Corpus, read_corpus
 from kizami_jobs.request import RunRequest, business_date, check_field, parameters
-from kizami_jobs.reruns import collect
 from kizami_jobs.tasks import WorkerReport
 from kizami_jobs.waiting import await_source, open_corpus
 from kizami_schemas.versions import SchemaVersion
@@ -104,7 +95,7 @@ def run_corpus(
         state=State.STARTED,
         stage="lock",
         started_at=timestamp(started),
-        versions=_versions(),
+        versions=installed_versions(),
         schemas=corpus.schemas,
         process=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}",
     )
@@ -118,7 +109,7 @@ def run_corpus(
     with undertaking(store, config.lock, entry, say=progress.say, sleep=interruption.sleep, on_end=on_end) as held:
         versions = versions_of(corpus.schemas)
         run = _Run(store, held.lease, held.record, progress, interruption, request, corpus, versions)
-        run.deadline = Deadline(corpus.time_limit_seconds, corpus.expected_seconds, on_late=run.tell_late)
+        run.deadline = Deadline(corpus.time_limit_seconds, corpus.expected_seconds, on_late=run.books.late)
         with LastResort(held, run.stop, announce=on_end):
             pointer = run.perform(address)
     return RunResult(held.record.entry, pointer, config.store)
@@ -145,27 +136,22 @@ class _Run:
     making: SnapshotMaking | None = None
     """Set once its parts are put together."""
     deadline: Deadline = field(default_factory=Deadline)
+    books: Bookkeeping = field(init=False)
 
-    def tell_late(self, line: str) -> None:
-        """The run takes longer than expected."""
-        self.progress.warn(line)
-        self.record.note(late_since=timestamp(now()))
-        self._write()
+    def __post_init__(self) -> None:
+        self.books = Bookkeeping(self.record, self.progress)
 
     def stop(self) -> KizamiError | None:
         """Why the run should stop, if it should."""
         return self.interruption.error or self.deadline.error or self.lease.loss
 
-    def _write(self) -> None:
-        """Write the entry at once, for whoever looks from outside; if the store is away, with the next stage."""
-        with suppress(UnavailableError):
-            self.record.ledger.write(self.record.entry)
-
     def perform(self, address: str | None) -> Pointer:
         """Make and publish the snapshot; the pointer to it, or to the one that was made of the same input."""
         entry = self.record.entry
         self.progress.say(f"run {entry.run}: corpus {entry.corpus}, business date {entry.date}")
-        with closing(open_corpus(self.corpus, self.interruption.sleep)) as origin:
+        with self.record.stage("source"):
+            opened = open_corpus(self.corpus, self.interruption.sleep)
+        with closing(opened) as origin:
             return self._perform_on(address, origin)
 
     def _perform_on(self, address: str | None, origin: Origin) -> Pointer:
@@ -199,12 +185,11 @@ class _Run:
                 bounds=bounds,
                 ids=ids,
                 suppression=suppression,
-                on_loss=self._note_loss,
+                on_loss=self.books.loss,
                 say=self.progress.say,
             )
-            self._note_reruns()
-            documents = len(corpus.doc_ids)
-            self.record.count(documents=documents, texts=corpus.texts, forgotten=corpus.forgotten)
+            self.books.reruns()
+            self.books.source(corpus)
         self.progress.say(describe(corpus))
         check_ids(self.request.renewal, corpus, self.corpus, suppression)
         input_digest = digest_of_input(corpus, self.corpus, self.record.entry.fingerprint or "")
@@ -219,7 +204,7 @@ class _Run:
         with self.record.stage("analyse"):
             parts, digests = self._build(corpus, [part.url for part in corpus.parts], predecessor)
         quarantine = self._quarantine(parts)
-        self._check()
+        require_rows(self.record.entry.counts, self.corpus, allow_empty=self.request.allow_empty)
         self._judge(corpus, parts)
         with self.record.stage("assemble"):
             made_of = MadeOf(corpus.parts, self.request.as_of_now, input_digest, self.suppressed, quarantine)
@@ -331,14 +316,14 @@ class _Run:
                     versions=self._names,
                     progress=self.progress,
                     check=self._may_go_on,
-                    on_loss=self._note_loss,
+                    on_loss=self.books.loss,
                 )
             self.progress.end_texts()
             digests |= {job.number: sums[job.number] for job in jobs}
             parts += [report.part for report in built]
         parts = sorted(self._derived(parts), key=lambda part: part.number)
-        self._note_reruns()
-        self._count(parts, built)
+        self.books.reruns()
+        self.books.parts(parts, built)
         return parts, [digests[part.number] for part in parts]
 
     @property
@@ -361,41 +346,9 @@ class _Run:
                     self._names,
                     shared,
                     check=self._may_go_on,
-                    on_loss=self._note_loss,
+                    on_loss=self.books.loss,
                 )
         return [*whole, *lacking]
-
-    def _count(self, parts: Sequence[BuiltPart], built: Sequence[WorkerReport]) -> None:
-        self.record.count(
-            parts=len(parts),
-            parts_copied=sum(part.copied_from is not None for part in parts),
-            parts_reused=sum(part.reused for part in parts),
-            parts_analysed=sum(not part.reused and part.copied_from is None for part in parts),
-            parts_derived=sum(each.copied_from is None for part in parts for each in part.derived),
-            texts_analysed=sum(part.analysed for part in parts),
-            texts_reused=sum(part.taken_over for part in parts),
-            rows=sum(part.report.rows for part in parts),
-            tokens=sum(part.report.tokens for part in parts),
-            quarantined=sum(len(part.quarantined) for part in parts),
-        )
-        if built:
-            self.record.note(
-                peak_worker_bytes=max(report.peak_bytes for report in built),
-                worker_seconds=round(sum(report.seconds for report in built), 3),
-                worker_cpu_seconds=round(sum(report.cpu_seconds for report in built), 3),
-            )
-
-    def _note_loss(self, failed: FailedAttempt) -> None:
-        if failed.part is None:
-            self.progress.warn(f"{failed.what}; trying it again after {failed.wait_seconds:g} s")
-        self.record.note(failed_attempts=(*self.record.entry.failed_attempts, failed))
-        self._write()
-
-    def _note_reruns(self) -> None:
-        """Note what Ray did again by itself."""
-        reruns = tuple(FailedAttempt(None, what) for what in collect())
-        if reruns:
-            self.record.note(failed_attempts=(*self.record.entry.failed_attempts, *reruns))
 
     def _quarantine(self, parts: Sequence[BuiltPart]) -> str | None:
         """Write what was held back; return its key."""
@@ -408,18 +361,6 @@ class _Run:
         self.store.put(key, to_parquet(part.quarantined for part in parts))
         self.progress.say(f"{held:,} texts could not be analysed; they are in {self.store.url}/{key}")
         return key
-
-    def _check(self) -> None:
-        """Raise DataError where there is nothing to publish."""
-        counts = self.record.entry.counts
-        if counts.rows:
-            return
-        if counts.quarantined:
-            raise DataError(
-                f"all {counts.quarantined:,} texts of {self.corpus.source_name} were held back: see quarantine/"
-            )
-        if counts.texts == counts.forgotten and not self.request.allow_empty:
-            raise DataError(f"{self.corpus.source_name} has no texts to publish; give --allow-empty if that is right")
 
     def _judge(self, corpus: Corpus, parts: Sequence[BuiltPart]) -> None:
         """Note the verdict of every gate."""
@@ -449,12 +390,3 @@ class _Run:
         keys = [part.key for manifest in manifests for part in manifest.parts]
         with suppress(UnavailableError):
             self.store.delete(layout.staging_key(self.corpus.name, key) for key in keys)
-
-
-def _versions() -> Mapping[str, str]:
-    packages = ("kizami", "pyarrow", "fugashi", "ray")
-    return {
-        **{name: version(name) for name in packages},
-        "python": platform.python_version(),
-        "dictionary": bundled_dictionary().name,
-    }

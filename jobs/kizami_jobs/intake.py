@@ -9,6 +9,7 @@ from typing import Final
 from kizami.config import CorpusConfig
 from kizami.errors import DataError
 from kizami.identity import has_form
+from kizami.ledger import RunCounts
 from kizami.renewal import Renewal
 from kizami.sources import SourceFile
 from kizami.sources.columns import id_columns_of
@@ -58,3 +59,13 @@ def check_ids(renewal: Renewal, read: Corpus, corpus: CorpusConfig, suppression:
             f"{corpus.source_name} has no document {', '.join(map(repr, absent[:_NAMED]))}{more}: nothing was "
             "analysed; correct the ids and run it again"
         )
+
+
+def require_rows(counts: RunCounts, corpus: CorpusConfig, *, allow_empty: bool) -> None:
+    """Raise DataError where nothing that was read can be published; ``allow_empty``: a source without any text can."""
+    if counts.rows:
+        return
+    if counts.quarantined:
+        raise DataError(f"all {counts.quarantined:,} texts of {corpus.source_name} were held back: see quarantine/")
+    if counts.texts == counts.forgotten and not allow_empty:
+        raise DataError(f"{corpus.source_name} has no texts to publish; give --allow-empty if that is right")

@@ -13,15 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import ray
-from ray.exceptions import (
-    NodeDiedError,
-    ObjectLostError,
-    OutOfMemoryError,
-    RayError,
-    RaySystemError,
-    RayTaskError,
-    WorkerCrashedError,
-)
+from ray.exceptions import RayError, RayTaskError
 
 from kizami.config import CorpusConfig
 from kizami.errors import KizamiError, UnavailableError
@@ -30,7 +22,7 @@ from kizami.ledger import FailedAttempt
 from kizami.parts import WHOLE, Bounds, cut_bounds, follow_bounds
 from kizami.sources import PIECE_BYTES, Origin, SourceFile, SourcePart, ViewLostError, absent_columns, bundles
 from kizami.suppression import NOBODY, Suppression
-from kizami_jobs.retries import OnLoss, PutOff, retry
+from kizami_jobs.retries import LOSSES, OnLoss, PutOff, retry
 from kizami_jobs.tasks import BlockIndex, read_parts
 
 _WAIT_SECONDS: Final = 0.5
@@ -39,7 +31,6 @@ _FILES_AT_ONCE: Final = 256
 _READINGS: Final = 4
 """Of one source, at the most, where its view is lost: a server that is started again loses all."""
 _ENDING_SECONDS: Final = 30.0
-_LOSSES: Final = (WorkerCrashedError, OutOfMemoryError, NodeDiedError, ObjectLostError, RaySystemError)
 
 
 class Corpus:
@@ -238,7 +229,7 @@ def _read(
     except ViewLostError:
         _end(list(streams))
         raise
-    except _LOSSES as error:
+    except tuple(LOSSES) as error:
         _end(list(streams))
         if files:
             raise

@@ -23,7 +23,7 @@ _BACKOFF_SECONDS: Final = (1.0, 3.0, 9.0)
 """Before the second attempt, the third, the fourth: what ails a store or a host is seldom over at once."""
 ATTEMPTS: Final = 1 + len(_BACKOFF_SECONDS)
 """At one part. A text that ends its worker takes two of them; the rest is for workers that die of something else."""
-_LOSSES: Final[Mapping[type[Exception], str]] = {
+LOSSES: Final[Mapping[type[Exception], str]] = {
     WorkerCrashedError: "its worker died",
     OutOfMemoryError: "its worker was ended for lack of memory on its host",
     NodeDiedError: "its host died",
@@ -74,7 +74,7 @@ def retry(error: Exception, attempts: int) -> tuple[str, float] | None:
         return str(cause), 0.0
     if isinstance(cause, UnavailableError):
         return None if isinstance(cause, LastingError) else (str(cause), wait_seconds)
-    loss = next((words for kind, words in _LOSSES.items() if isinstance(cause, kind)), None)
+    loss = next((words for kind, words in LOSSES.items() if isinstance(cause, kind)), None)
     return None if loss is None else (loss, wait_seconds)
 
 

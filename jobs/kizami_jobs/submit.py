@@ -68,7 +68,6 @@ class Waiting:
     interruption: Interruption
     clock: Callable[[], float] = time.monotonic
     _shown: int = 0
-    _state: JobState | None = None
 
     def wait(self) -> RunEntry:
         """Wait for its end; its entry in the ledger. Raises SubmittedRunError unless it ended with 0, StillRunningError

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import Final
 
 from kizami.config import Config, CorpusConfig
@@ -26,7 +27,9 @@ from kizami.webhook import VARIABLE, Webhook, WebhookError, webhook_of_environme
 _NEWS: Final = dt.timedelta(days=2)
 """Failures that ended earlier are not told any more."""
 _ENTRIES: Final = 20
-"""Of the ledger, that are read: back to the last success, as a rule, and further than anybody waits for."""
+"""Of the ledger, that count: back to the last success, as a rule, and further than anybody waits for."""
+_LOOKED_AT: Final = 200
+"""Entries read for that at the most: where many start at once, most of the newest are of runs that were refused."""
 
 
 def after_run(config: Config, store: ObjectStore, say: Callable[[str], None], entry: RunEntry) -> None:
@@ -62,9 +65,11 @@ def after_check(config: Config, store: ObjectStore, say: Callable[[str], None], 
 
 
 def _newest(store: ObjectStore, corpus: str, say: Callable[[str], None]) -> tuple[list[RunEntry], bool]:
-    """The newest entries of the ledger, none where they cannot be read; and whether the store is away."""
+    """The newest entries of the ledger but those of refused runs, none where they cannot be read; and whether the
+    store is away."""
     try:
-        return Ledger(store, corpus).history(_ENTRIES), False
+        entries = islice(Ledger(store, corpus).newest(), _LOOKED_AT)
+        return list(islice((entry for entry in entries if entry.state is not State.REFUSED), _ENTRIES)), False
     except Exception as error:  # nothing of the aftermath fails a run
         say(_trouble(error))
         return [], isinstance(error, UnavailableError | ConfigurationError)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date as Date  # noqa: N812  # `date` is the name of every business date here
 
 from kizami.config import CorpusConfig
+from kizami.errors import KizamiError
 from kizami.ledger import RunEntry, State
 
 
@@ -23,12 +24,9 @@ def after(entry: RunEntry, corpus: CorpusConfig, today: Date) -> str:
     if entry.state is State.CANDIDATE and entry.snapshot:
         return f"kizami publish {corpus.name} {entry.snapshot}"
     again = run_again(corpus, entry.date, today)
-    return f"{again} --debug" if entry.exit_code == _BUG else again
+    return f"{again} --debug" if entry.exit_code == KizamiError.exit_code else again
 
 
 def newest_run(corpus: str) -> str:
     """The command that shows how far the newest run is."""
     return f"kizami history {corpus} --limit 1"
-
-
-_BUG = 70

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
 
 from benchmarks.bench import Settings, run_bench
-from benchmarks.readme import refresh
-from benchmarks.report import ENGLISH, markdown
+from benchmarks.report import REPORT
 from support import corpora
-
-PROJECT: Final = Path(__file__).resolve().parents[2]
+from support.reports import PROJECT
 
 
 def main() -> int:
@@ -40,7 +35,7 @@ def main() -> int:
     if parsed.repetitions < 1:
         parser.error("--repetitions is at least 1")
     if parsed.readme:
-        return _refresh(parsed.output)
+        return REPORT.refresh_with_newest(parsed.output)
     if not corpora.CORPORA.is_dir():
         print("the corpora of ../shared, beside the project, are not here: nothing to measure on", file=sys.stderr)
         return 1
@@ -53,26 +48,7 @@ def main() -> int:
     )
     with tempfile.TemporaryDirectory(prefix="kizami-bench-") as scratch:
         record = run_bench(settings, Path(scratch))
-    parsed.output.mkdir(parents=True, exist_ok=True)
-    name = f"bench-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-    (parsed.output / f"{name}.json").write_text(json.dumps(record, ensure_ascii=False, indent=1) + "\n", "utf-8")
-    report = markdown(record, ENGLISH)
-    (parsed.output / f"{name}.md").write_text(report, "utf-8")
-    print(report)
-    return 0
-
-
-def _refresh(output: Path) -> int:
-    results = sorted(output.glob("bench-*.json"))
-    if not results:
-        print(f"{output} has no results: run `make bench` first", file=sys.stderr)
-        return 1
-    try:
-        changed = refresh(PROJECT, json.loads(results[-1].read_text("utf-8")))
-    except ValueError as error:
-        print(f"{results[-1].name}: {error}", file=sys.stderr)
-        return 1
-    print(f"{', '.join(path.name for path in changed)} from {results[-1].name}")
+    print(REPORT.write(parsed.output, record))
     return 0
 
 

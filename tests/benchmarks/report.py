@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from benchmarks.measures import Measure
-
-Record = Mapping[str, Any]
+from support.reports import Record, Report, table
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,13 +153,22 @@ def markdown(record: Record, words: Words) -> str:
         blocks.append(words.not_full)
     if record["versions"]["mecab"] == "absent":
         blocks.append(words.without_mecab)
-    blocks.append(_table(words.measure_heads, _measure_rows(record, words, figures)))
-    blocks.append(_table(words.contender_heads, _contender_rows(record, words)))
+    blocks.append(table(words.measure_heads, _measure_rows(record, words, figures)))
+    blocks.append(table(words.contender_heads, _contender_rows(record, words)))
     if record["incremental"]:
-        blocks.append(_table(words.run_heads, _run_rows(record, words)))
+        blocks.append(table(words.run_heads, _run_rows(record, words)))
         blocks.append(words.incremental.format_map(figures))
     blocks.append(words.clock.format_map(figures))
     return "\n\n".join(blocks) + "\n"
+
+
+def _refusal(record: Record) -> str | None:
+    if record["settings"]["full"]:
+        return None
+    return "this was a trial with other sizes or without the whole runs: run `make bench` first"
+
+
+REPORT: Final = Report("bench", ENGLISH, JAPANESE, markdown, _refusal)
 
 
 def _figures(record: Record, words: Words) -> dict[str, object]:
@@ -225,9 +233,3 @@ def _seconds(value: float) -> str:
 
 def _megabytes(size_bytes: int) -> str:
     return f"{size_bytes / 1e6:,.1f} MB".replace(".0 MB", " MB")
-
-
-def _table(heads: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
-    ruler = "|" + "---|" * len(heads)
-    first, *others = [f"| {' | '.join(line)} |" for line in (heads, *rows)]
-    return "\n".join([first, ruler, *others])

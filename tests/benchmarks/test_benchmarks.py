@@ -18,9 +18,8 @@ from benchmarks.inputs import Input, mecab_command, write_input
 from benchmarks.measures import TARGETS, Measure
 from benchmarks.processor import Meter
 from benchmarks.profile_worker import profile_worker
-from benchmarks.readme import BEGIN, END, refresh
 from benchmarks.repetition import run_repetition
-from benchmarks.report import ENGLISH, JAPANESE, Words, markdown
+from benchmarks.report import ENGLISH, JAPANESE, REPORT, Words, markdown
 from benchmarks.samples import Spread, ratios
 from benchmarks.whole_run import WholeRun
 from kizami.analysis.dictionary import bundled_dictionary
@@ -197,20 +196,13 @@ def test_the_readmes_take_the_figures_of_a_full_run_only(results: Results, tmp_p
     """What stands outside the marks is kept, and doing it again changes nothing; a trial's figures are refused."""
     paths = [tmp_path / "README.md", tmp_path / "README.ja.md"]
     for path in paths:
-        path.write_text(f"before\n{BEGIN}yesterday\n{END}after\n", "utf-8")
+        path.write_text(f"before\n{REPORT.begin}yesterday\n{REPORT.end}after\n", "utf-8")
     with pytest.raises(ValueError, match="trial"):
-        refresh(tmp_path, record(results, full=False))
-    assert refresh(tmp_path, record(results)) == paths
+        REPORT.refresh(tmp_path, record(results, full=False))
+    assert REPORT.refresh(tmp_path, record(results)) == paths
     english = paths[0].read_text("utf-8")
-    assert english.startswith(f"before\n{BEGIN}Medians of 2 runs on a CPU")
-    assert english.endswith(f"{END}after\n")
+    assert english.startswith(f"before\n{REPORT.begin}Medians of 2 runs on a CPU")
+    assert english.endswith(f"{REPORT.end}after\n")
     assert "yesterday" not in english
-    refresh(tmp_path, record(results))
+    REPORT.refresh(tmp_path, record(results))
     assert paths[0].read_text("utf-8") == english
-
-
-def test_the_projects_readmes_have_the_marks() -> None:
-    """So that `make bench-readme` finds its place."""
-    for name in ("README.md", "README.ja.md"):
-        content = (Path(__file__).parents[2] / name).read_text("utf-8")
-        assert (content.count(BEGIN), content.count(END)) == (1, 1)

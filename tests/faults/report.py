@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-Record = Mapping[str, Any]
+from support.reports import Record, Report, table
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +63,17 @@ JAPANESE: Final = Words(
 
 def markdown(record: Record, words: Words) -> str:
     """The table in one language, without a heading."""
-    ruler = "|" + "---|" * len(words.heads)
-    rows = [_row(outcome, words) for outcome in record["outcomes"]]
-    table = [f"| {' | '.join(line)} |" for line in (words.heads, *rows)]
-    return "\n".join([words.introduction.format_map(record["scene"]), "", table[0], ruler, *table[1:]]) + "\n"
+    rows = table(words.heads, (_row(outcome, words) for outcome in record["outcomes"]))
+    return f"{words.introduction.format_map(record['scene'])}\n\n{rows}\n"
+
+
+def _refusal(record: Record) -> str | None:
+    if {outcome["fault"] for outcome in record["outcomes"]} == ENGLISH.faults.keys():
+        return None
+    return "it has not all faults: run `make faults` first"
+
+
+REPORT: Final = Report("faults", ENGLISH, JAPANESE, markdown, _refusal)
 
 
 def _row(outcome: Mapping[str, Any], words: Words) -> tuple[str, ...]:

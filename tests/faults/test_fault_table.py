@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 import pytest
 
 from faults.outcome import LedgerLine, Outcome
-from faults.report import ENGLISH, JAPANESE, markdown
+from faults.report import ENGLISH, JAPANESE, REPORT, markdown
 from faults.scene import CORPUS, TODAY, YESTERDAY, Scene
 from faults.strikes import FAULTS, strike
 from support import network
@@ -129,3 +129,5 @@ def test_the_table_has_what_the_record_has() -> None:
     assert (
         "`died` at analyse<br>`published` at publish, exit 0; tried again: its host died (2); 3 of 8 parts" in rows[-1]
     )
+    assert REPORT.refusal(record) is None
+    assert REPORT.refusal({"outcomes": []}) == "it has not all faults: run `make faults` first"

@@ -78,7 +78,7 @@ def test_an_unchanged_input_is_not_analysed_again(local_ray: int, small: Path) -
     assert second.entry.snapshot == first.pointer.snapshot
     assert second.entry.counts.texts == first.entry.counts.texts
     assert (second.entry.counts.texts_analysed, second.entry.counts.parts) == (0, 0)
-    assert list(second.entry.stage_seconds) == ["ray", "read"]
+    assert list(second.entry.stage_seconds) == ["source", "ray", "read"]
     assert head(first.store).commits == 1
 
 
@@ -234,7 +234,7 @@ def test_the_ledger_says_what_became_of_each_run(
     failed, unchanged, first = ledger(str(small.parent / "store"))
     assert (first, unchanged) == (published_run, unchanged_run)
     assert (first.state, first.exit_code, first.error) == (State.PUBLISHED, 0, None)
-    assert list(first.stage_seconds) == ["ray", "read", "analyse", "assemble", "publish"]
+    assert list(first.stage_seconds) == ["source", "ray", "read", "analyse", "assemble", "publish"]
     assert first.counts.documents == 40
     assert first.counts.texts == first.counts.rows == first.counts.texts_analysed == len(expected_texts(recipes(40)))
     assert first.counts.tokens > first.counts.rows

@@ -31,9 +31,9 @@ def test_a_dump_that_is_not_there_yet_exits_69(
     code, answer, _ = kizami(capsys, "run", "recipes", "--config", config, "--date", "2026-11-27")
     assert (code, answer["error"]) == (69, "NotThereYetError")
     assert "dt=2026-11-27/ is not there yet" in answer["message"]
-    error = ledger(str(tmp_path / "store"))[0].error
-    assert error is not None
-    assert error.name == "NotThereYetError"
+    entry = ledger(str(tmp_path / "store"))[0]
+    assert entry.error is not None
+    assert (entry.error.name, entry.stage) == ("NotThereYetError", "source")  # not "lock": it has that
     write_jsonl(tmp_path / "dumps" / "dt=2026-11-27" / "a.jsonl", [])
     assert kizami(capsys, "run", "recipes", "--config", config, "--date", "2026-11-27")[0] == 65
     write_jsonl(tmp_path / "dumps" / "dt=2026-11-26" / "a.jsonl", recipes(3))

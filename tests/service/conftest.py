@@ -1,4 +1,4 @@
-"""Fixtures of the readers: published snapshots, and environments that read them."""
+"""Fixtures: an empty store of each kind; published snapshots, and environments that read them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,22 @@ from pathlib import Path
 
 import pytest
 
+from kizami.stores import ObjectStore, open_store
 from support.environments import Environment, make_environment
+from support.memory_store import MemoryStore
 from support.published import Published, read_rows
 from support.s3_server import S3Server
 from support.snapshot_factory import Recipe, publish_snapshot, recipes
 
 PROJECT = Path(__file__).parent.parent.parent
+
+
+@pytest.fixture(params=["memory", "local", pytest.param("s3", marks=pytest.mark.s3)])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
+    """An empty store of each kind."""
+    if request.param == "memory":
+        return MemoryStore()
+    return open_store(str(tmp_path / "store") if request.param == "local" else request.getfixturevalue("s3_url"))
 
 
 @pytest.fixture(scope="session")

@@ -119,6 +119,20 @@ def test_a_refused_run_is_nobodys_business(house: House) -> None:
     assert list(house.folder.iterdir()) == []
 
 
+def test_what_many_refused_starts_surround_is_told(house: House) -> None:
+    """Forty-nine starts that were refused after this one do not hide it: not from the figures, nor the failure before
+    it that it ends."""
+    house.metrics = True
+    Ledger(house.store, CORPUS).write(entry("r0", State.FAILED))
+    for number in range(49):
+        Ledger(house.store, CORPUS).write(entry(f"r2-{number:02}", State.REFUSED, exit_code=75))
+    house.ends(entry("r1", State.PUBLISHED))
+    assert house.events() == ["r0.failed", "r1.recovered"]
+    found = house.figures()
+    assert found["kizami_rows"] == 190
+    assert found["kizami_last_run_statepublished"] == 1
+
+
 def test_what_the_webhook_did_not_take_comes_again(house: House) -> None:
     """With the next run or check, under the same id; it is said without the URL, and the run ends as it has."""
     house.server.fail(500, 503)

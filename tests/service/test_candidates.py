@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -13,7 +12,7 @@ from kizami.errors import DataError, GateClosedError
 from kizami.gates import USUAL, Figures, judge
 from kizami.lease import Lease
 from kizami.ledger import Ledger, RunEntry
-from kizami.stores import ObjectStore, open_store
+from kizami.stores import ObjectStore
 from support.crashing_store import killed, requests_of
 from support.memory_store import Clock, MemoryStore
 from support.publishing import CORPUS, head, holder, nobody_died
@@ -26,13 +25,10 @@ BROKEN = tuple(judge(Figures(2, 2, 2, 2, 0, 0, 0, 1), USUAL, earlier_rows=100, e
 AGAIN = "make another with `kizami run recipes --date {} --candidate`"
 
 
-@pytest.fixture(params=["memory", "local", pytest.param("s3", marks=pytest.mark.s3)])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
+@pytest.fixture
+def store(store: ObjectStore) -> ObjectStore:
     """A store of each kind, with a snapshot of each of two dates."""
-    made: ObjectStore = MemoryStore()
-    if request.param != "memory":
-        made = open_store(str(tmp_path / "store") if request.param == "local" else request.getfixturevalue("s3_url"))
-    return filled(made)
+    return filled(store)
 
 
 def filled(store: ObjectStore) -> ObjectStore:

@@ -55,13 +55,10 @@ def filled(store: ObjectStore) -> ObjectStore:
     return store
 
 
-@pytest.fixture(params=["memory", "local", pytest.param("s3", marks=pytest.mark.s3)])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
+@pytest.fixture
+def store(store: ObjectStore) -> ObjectStore:
     """A filled store of each kind."""
-    made: ObjectStore = MemoryStore()
-    if request.param != "memory":
-        made = open_store(str(tmp_path / "store") if request.param == "local" else request.getfixturevalue("s3_url"))
-    return filled(made)
+    return filled(store)
 
 
 def listed(store: ObjectStore, folder: str) -> list[str]:

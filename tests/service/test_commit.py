@@ -10,7 +10,7 @@ import pytest
 from kizami import commit as c
 from kizami.errors import DataError
 from kizami.pointer import Pointer
-from support.publishing import holder, pointer
+from support.publishing import POINTER_KEYS, holder, pointer
 
 A = holder("run-a")
 B = holder("run-b")
@@ -187,21 +187,7 @@ def test_head_json_reads_back() -> None:
     head = head_after()
     assert c.decode_head(head.encode(), "k") == head
     plain = json.loads(head.encode())
-    assert list(plain["commit"]["pointer"]) == (
-        [
-            "schema",
-            "corpus",
-            "snapshot",
-            "date",
-            "path",
-            "glob",
-            "manifest",
-            "rows",
-            "published_at",
-            "fingerprint",
-            "commit",
-        ]
-    )
+    assert list(plain["commit"]["pointer"]) == POINTER_KEYS
     plain["colour"] = plain["holder"]["colour"] = "red"
     assert c.decode_head(json.dumps(plain).encode(), "k") == head
 

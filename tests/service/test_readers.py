@@ -24,6 +24,7 @@ from kizami.stores import open_store
 from kizami_schemas import v1
 from support.environments import Environment
 from support.published import COLUMNS, CORPUS, DOC_ID, Published
+from support.publishing import POINTER_KEYS
 from support.s3_server import S3Server
 from support.snapshot_factory import Recipe, publish_snapshot, recipes
 
@@ -223,19 +224,7 @@ def test_latest_json_has_what_the_contract_says(snapshot: Published) -> None:
     """The pointer is plain JSON with exactly these keys, and the business date's pointer is the same."""
     store = open_store(snapshot.store)
     body = store.get(f"v1/{CORPUS}/latest.json").body
-    assert list(json.loads(body)) == [
-        "schema",
-        "corpus",
-        "snapshot",
-        "date",
-        "path",
-        "glob",
-        "manifest",
-        "rows",
-        "published_at",
-        "fingerprint",
-        "commit",
-    ]
+    assert list(json.loads(body)) == POINTER_KEYS
     assert store.get(f"v1/{CORPUS}/dates/2026-11-23.json").body == body
 
 

@@ -14,7 +14,7 @@ from kizami.conversation import perform
 from kizami.errors import DataError
 from kizami.lease import Lease
 from kizami.protocol import Place
-from kizami.stores import ObjectStore, open_store
+from kizami.stores import ObjectStore
 from kizami.survey import survey
 from support.crashing_store import CrashingStore, KilledError, killed, requests_of
 from support.memory_store import Clock, MemoryStore
@@ -26,13 +26,10 @@ WEEK = (("a", D21), ("b", D22), ("b2", D22), ("c", D23))
 BEFORE = {"latest": "c", D21: "a", D22: "b2", D23: "c"}
 
 
-@pytest.fixture(params=["memory", "local", pytest.param("s3", marks=pytest.mark.s3)])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
+@pytest.fixture
+def store(store: ObjectStore) -> ObjectStore:
     """A store of each kind, with four snapshots of three dates."""
-    made: ObjectStore = MemoryStore()
-    if request.param != "memory":
-        made = open_store(str(tmp_path / "store") if request.param == "local" else request.getfixturevalue("s3_url"))
-    return filled(made)
+    return filled(store)
 
 
 def filled(store: ObjectStore) -> ObjectStore:

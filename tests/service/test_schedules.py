@@ -115,6 +115,17 @@ def dumped(folder: Path, unit: str) -> str:
     return rest.partition("-> Unit ")[0]
 
 
+@pytest.mark.parametrize(
+    ("more", "stopped"), [([], "the run goes on on the cluster"), (["--local"], "gives the lock back")]
+)
+def test_a_unit_says_what_its_time_out_stops(
+    folder: Path, capsys: pytest.CaptureFixture[str], more: list[str], stopped: str
+) -> None:
+    """The run, where it is made; of one that was submitted the waiting alone."""
+    files = schedule(capsys, "systemd", "recipes", "--config", configuration(folder), *more)
+    assert stopped in files["kizami-recipes.service"]
+
+
 @systemd
 def test_systemd_reads_the_units(folder: Path, program: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`systemd-analyze verify` has nothing to say, and systemd itself has understood every word of the command."""

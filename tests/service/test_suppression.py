@@ -10,20 +10,12 @@ import pytest
 from kizami import layout
 from kizami.errors import DataError, UnavailableError
 from kizami.sources import list_files, read_texts
-from kizami.stores import ObjectStore, OutcomeUnknownError, open_store
+from kizami.stores import ObjectStore, OutcomeUnknownError
 from kizami.suppression import NOBODY, read_suppression, suppress
 from support.kitchen import RECIPE_FIELDS, recipes, write_jsonl
 from support.memory_store import MemoryStore
 
 KEY = layout.suppression_key("recipes")
-
-
-@pytest.fixture(params=["memory", "local", pytest.param("s3", marks=pytest.mark.s3)])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
-    """An empty store of each kind."""
-    if request.param == "memory":
-        return MemoryStore()
-    return open_store(str(tmp_path / "store") if request.param == "local" else request.getfixturevalue("s3_url"))
 
 
 def test_documents_are_known_by_a_keyed_hash_alone(store: ObjectStore) -> None:

@@ -63,14 +63,10 @@ def filled(store: ObjectStore) -> ObjectStore:
     return store
 
 
-@pytest.fixture(params=["memory", "local", pytest.param("s3", marks=pytest.mark.s3)])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
+@pytest.fixture
+def store(store: ObjectStore) -> ObjectStore:
     """A store of each kind with that week."""
-    if request.param == "memory":
-        return filled(MemoryStore())
-    return filled(
-        open_store(str(tmp_path / "store") if request.param == "local" else request.getfixturevalue("s3_url"))
-    )
+    return filled(store)
 
 
 def forget(store: ObjectStore, *ids: str, run: str = "") -> TakeDown:

@@ -22,14 +22,14 @@ from kizami.manifest import decode_manifest
 from kizami.partfile import PartWriter, derive_part, inspect_part
 from kizami.readers import find_manifest, find_pointer
 from kizami.retention import Terms, plan_gc
-from kizami.stores import ObjectStore, open_store
+from kizami.stores import ObjectStore
 from kizami.takedown import TakeDown, checked_ids, take_down
 from kizami.verification import verify
 from kizami_schemas.versions import known_versions
 from support.crashing_store import killed, requests_of
 from support.memory_store import Clock, MemoryStore
 from support.next_version import V2, install
-from support.publishing import CORPUS, LATEST, head, read
+from support.publishing import CORPUS, LATEST, POINTER_KEYS, head, read
 from support.shelf import (
     folders,
     go_back,
@@ -46,14 +46,6 @@ from support.snapshot_factory import Recipe, publish_in, recipes
 D21, D22, D23, D24 = (f"2026-11-{day}" for day in range(21, 25))
 NOW = Terms(dates=2, grace_seconds=0, candidate_seconds=0, fragment_seconds=0, staging_seconds=0)
 LATEST_2 = layout.latest_key(CORPUS, 2)
-
-
-@pytest.fixture(params=["memory", "local", pytest.param("s3", marks=pytest.mark.s3)])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
-    """An empty store of each kind."""
-    if request.param == "memory":
-        return MemoryStore()
-    return open_store(str(tmp_path / "store") if request.param == "local" else request.getfixturevalue("s3_url"))
 
 
 @pytest.fixture
@@ -220,21 +212,7 @@ def test_one_commit_publishes_both(store: ObjectStore) -> None:
     assert (head(store).commits, head(store).unfinished) == (2, None)
     first = json.loads(store.get(LATEST).body)
     second = json.loads(store.get(LATEST_2).body)
-    assert list(first) == (
-        [
-            "schema",
-            "corpus",
-            "snapshot",
-            "date",
-            "path",
-            "glob",
-            "manifest",
-            "rows",
-            "published_at",
-            "fingerprint",
-            "commit",
-        ]
-    )
+    assert list(first) == POINTER_KEYS
     differing = {name for name in first if first[name] != second[name]}
     assert differing == {"schema", "path", "glob", "manifest"}
     commit = head(store).commit

@@ -16,6 +16,20 @@ from kizami.stores import ObjectStore
 CORPUS = "recipes"
 HEAD = layout.head_key(CORPUS)
 LATEST = layout.latest_key(CORPUS)
+POINTER_KEYS = [
+    "schema",
+    "corpus",
+    "snapshot",
+    "date",
+    "path",
+    "glob",
+    "manifest",
+    "rows",
+    "published_at",
+    "fingerprint",
+    "commit",
+]
+"""Of a pointer, in order, as the contract has them."""
 SHORT = LockTiming(beat_seconds=0.1, expiry_seconds=1.2)
 """For stores whose clock has fractions of a second. A holder gives up after 0.8 s without a beat: on a loaded machine a
 thread waits for some of that."""

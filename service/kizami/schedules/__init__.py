@@ -19,7 +19,7 @@ class Schedule:
     zone: str
     """Name of the time zone that ``at`` is in, which is that of the business date."""
     timeout_seconds: int
-    """Afterwards it is asked to stop."""
+    """Afterwards it is asked to stop: a run, or the waiting for one that was submitted."""
     jitter_seconds: int = 0
     """How much later than ``at`` it may begin, so that not all of a site begin at once."""
 
@@ -36,6 +36,11 @@ class Schedule:
     def seconds_of_day(self) -> int:
         """From ``at`` to midnight: a run that begins within them makes the snapshot of the day."""
         return 86400 - self.at.hour * 3600 - self.at.minute * 60
+
+    @property
+    def submits(self) -> bool:
+        """Whether the run is made on a cluster, and what is started here only waits for it."""
+        return self.command[1:2] == ("submit",)
 
     @property
     def description(self) -> str:

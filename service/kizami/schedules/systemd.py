@@ -12,6 +12,13 @@ _PLAIN: Final = re.compile(r"[A-Za-z0-9_./:=@+,-]+")
 _UNSAFE_IN_PROGRAM: Final = frozenset("\"'\\")
 """systemd refuses a program whose path has one of these."""
 
+_STOPPED_HERE: Final = (
+    "# SIGTERM to kizami alone: it stops its workers itself, says so in the ledger and gives the lock back."
+)
+_STOPPED_WAITING: Final = (
+    "# SIGTERM ends the waiting alone: the run goes on on the cluster, where `time_limit` in the configuration ends it."
+)
+
 _SERVICE: Final = """\
 [Unit]
 Description={description}
@@ -27,7 +34,7 @@ EnvironmentFile=-/etc/kizami/environment
 {user}# Another run holds the lock: it makes the snapshot, so this one has not failed.
 SuccessExitStatus={lock_held}
 TimeoutStartSec={timeout}
-# SIGTERM to kizami alone: it stops its workers itself, says so in the ledger and gives the lock back.
+{stopped}
 KillMode=mixed
 TimeoutStopSec=60
 """
@@ -57,6 +64,7 @@ def units(schedule: Schedule, user: str | None) -> dict[str, str]:
         user=f"User={user}\n" if user else "",
         lock_held=LockHeldError.exit_code,
         timeout=schedule.timeout_seconds,
+        stopped=_STOPPED_WAITING if schedule.submits else _STOPPED_HERE,
     )
     timer = _TIMER.format(
         description=schedule.description, at=schedule.at, zone=schedule.zone, jitter=schedule.jitter_seconds

@@ -58,7 +58,7 @@ class GuardedFile(io.RawIOBase):
                 lambda: file_system.open_input_stream(path, compression=None, buffer_size=_REQUEST_BYTES)
             )
 
-        self._opened = self._mark(self._file)
+        self._opened = self._guarded(lambda: self._mark(self._file))
         listed = _Mark(file.size_bytes, file.modified_ns)
         if file.modified_ns is not None and not _same(listed, self._opened):
             self.close()

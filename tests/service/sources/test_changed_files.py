@@ -14,6 +14,7 @@ from pyarrow import fs
 
 from kizami.errors import UnavailableError
 from kizami.sources import list_files, read_texts
+from kizami.sources.streams import GuardedFile
 
 RECORDS = [{"id": str(number), "title": "卵焼き" * 200} for number in range(3000)]
 
@@ -65,6 +66,25 @@ def test_a_local_file_that_is_written_while_it_is_read_is_noticed(tmp_path: Path
     write(path)
     with pytest.raises(UnavailableError, match="is gone since it was listed"):
         read(path, lambda: Path(path).unlink())
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.jsonl"])
+def test_a_file_that_vanishes_while_it_is_opened_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """At that moment, too, the error is one that a later run may not meet, and names the file."""
+    path = str(tmp_path / name)
+    write(path)
+    [file] = list_files(path)
+
+    def look(self: GuardedFile, opened: pa.NativeFile | None) -> object:
+        Path(path).unlink()
+        return original(self, opened)
+
+    original = GuardedFile._mark
+    monkeypatch.setattr(GuardedFile, "_mark", look)
+    with pytest.raises(UnavailableError, match=r"a\.\S+ is gone since it was listed"):
+        list(read_texts(file, file_index=0, id_column="id", fields=["title"]))
 
 
 @pytest.mark.parametrize("name", ["a.parquet", "a.jsonl"])

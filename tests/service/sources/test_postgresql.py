@@ -18,7 +18,7 @@ import pytest
 from kizami.database import Database
 from kizami.errors import ConfigurationError, UnavailableError
 from kizami.sources import Block, NotThereYetError, Origin, ViewLostError, list_files, open_origin, read_texts
-from kizami.sources.postgresql import connection, reading
+from kizami.sources.postgresql import connection, cutting, reading
 from kizami.sources.postgresql.sql import IdRange
 from kizami.sources.postgresql.view import DatabaseView
 from support import lines
@@ -225,11 +225,13 @@ def test_types_of_their_own_are_read_through_json(postgres: PostgresServer) -> N
 
 
 def test_faults_of_documents_are_held_back(postgres: PostgresServer) -> None:
-    """A null id, numbers where text belongs, and halves of characters in JSON are rows with a reason."""
+    """A null id, numbers where text belongs, halves of characters in JSON, and JSON that is nested more deeply or has
+    longer numbers than Python reads are rows with a reason."""
     postgres.execute(
         "CREATE TABLE faults (id bigint, title json)",
         r"""INSERT INTO faults VALUES (NULL, '"卵"'), (-2, '5'), (3, '"\ud800"'), (4, '["a", {"b": 1}]'),
-        (5, '"\u0000"'), (6, 'null')""",
+        (5, '"\u0000"'), (6, 'null'), (7, (repeat('[', 3000) || repeat(']', 3000))::json),
+        (8, repeat('9', 5000)::json)""",
     )
     found = rows(postgres, fields=["title"], table="faults")
     assert [(row[0], row[3], row[4]) for row in found] == [
@@ -239,6 +241,8 @@ def test_faults_of_documents_are_held_back(postgres: PostgresServer) -> None:
         ("4", None, "not_text"),
         ("5", "\0", None),
         ("6", None, None),
+        ("7", None, "not_text"),
+        ("8", None, "not_text"),
         (None, None, "null_id"),
     ]
     postgres.execute("DROP TABLE faults")
@@ -422,6 +426,17 @@ def test_a_slow_statement_is_ended(postgres: PostgresServer) -> None:
     with pytest.raises(UnavailableError, match=r"statement_timeout is 0\.5 s"):
         read(origin, fields=["title"])
     origin.close()
+
+
+def test_ids_are_sampled_in_bounded_memory_however_wrong_the_planner_is(postgres: PostgresServer) -> None:
+    """A query of which the planner expects 6,000 rows has 200,000: not all of their ids come here, and what comes is
+    in the order of the numbers, not of their digits."""
+    database = Database(postgres.url, query="SELECT n AS id FROM generate_series(1, 200000) AS n")
+    session = connection.Session(database)
+    sample = [int(number) for (number,) in cutting._sample(session, database, ["id"], 6000.0, None)]
+    session.close()
+    assert 1000 < len(sample) <= 60_000
+    assert sample == sorted(sample)
 
 
 def test_a_full_disk_is_no_lost_connection(

@@ -11,16 +11,7 @@ from threading import Barrier
 import pytest
 
 from kizami.errors import ConfigurationError
-from kizami.stores import ConditionFailedError, ObjectInfo, ObjectMissingError, ObjectStore, open_store
-from support.memory_store import MemoryStore
-
-
-@pytest.fixture(params=["memory", "local", pytest.param("s3", marks=pytest.mark.s3)])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
-    """An empty store of each kind."""
-    if request.param == "memory":
-        return MemoryStore()
-    return open_store(str(tmp_path / "store") if request.param == "local" else request.getfixturevalue("s3_url"))
+from kizami.stores import ConditionFailedError, ObjectInfo, ObjectMissingError, ObjectStore
 
 
 def test_reads_back_what_was_put(store: ObjectStore) -> None:

@@ -18,6 +18,8 @@ _FEW_ROWS: Final = 5000
 _SAMPLED_PAGES: Final = 400
 """Of a table, 3 MB, of which the ids alone are sent."""
 _SAMPLED_ROWS: Final = 20_000
+_SAMPLED_AT_MOST: Final = 3 * _SAMPLED_ROWS
+"""Where the planner expected far fewer rows than there are: better unequal ranges than all ids in memory."""
 _DEARER: Final = 4.0
 """Ranges are read if the planner thinks all of them less than so many times as dear as the whole at once."""
 
@@ -74,16 +76,19 @@ def _never_null(session: Session, database: Database, ids: Sequence[str]) -> boo
 
 def _sample(session: Session, database: Database, ids: Sequence[str], rows: float, pages: int | None) -> list[Bound]:
     """Some ids, in the database's own order, those with a null left out; ``pages``: of a table."""
-    columns = ", ".join(f"{quoted(name)}::text AS {quoted(f'id{index}')}" for index, name in enumerate(ids))
+    names = [quoted(f"id{place}") for place in range(len(ids))]
+    columns = ", ".join(f"{quoted(column)} AS {name}" for column, name in zip(ids, names, strict=True))
     where = " AND ".join(f"{quoted(name)} IS NOT NULL" for name in ids)
-    order = ", ".join(f"source.{quoted(name)}" for name in ids)
     share, sampled = 1.0, ""
     if pages is not None:
         share = min(1.0, max(_SAMPLED_PAGES / max(pages, 1), _FEW_ROWS / max(rows, 1)))
         sampled = f"TABLESAMPLE SYSTEM ({100 * share:.6f}) REPEATABLE (0)"
     if rows * share > _SAMPLED_ROWS:
         where += f" AND random() < {_SAMPLED_ROWS / (rows * share):.9f}"
-    found = session.rows(f"{select(columns, database, where, sampled=sampled)} ORDER BY {order}")
+    chosen = f"{select(columns, database, where, sampled=sampled)} LIMIT {_SAMPLED_AT_MOST}"
+    texts = ", ".join(f"chosen.{name}::text AS {name}" for name in names)
+    order = ", ".join(f"chosen.{name}" for name in names)
+    found = session.rows(f"SELECT {texts} FROM ({chosen}) AS chosen ORDER BY {order}")
     return [tuple(row.values()) for row in found]
 
 

@@ -21,7 +21,7 @@ from kizami.sources.postgresql.connection import ConnectionLostError, Session
 from kizami.sources.postgresql.sql import condition, select
 from kizami.sources.postgresql.view import RangePart
 from kizami.sources.record_batches import Column, text_columns, values
-from kizami.sources.records import Records
+from kizami.sources.records import NotText, Records
 
 _ATTEMPTS: Final = 5
 _PAUSE_SECONDS: Final = 0.5
@@ -126,7 +126,14 @@ def _rows(selection: Selection, batch: pa.RecordBatch) -> Iterator[dict[str, Any
     for name in names:
         found = values(batch, Column(name, None))
         if name in selection.json:
-            found = [None if value is None else parse_json(value) for value in found]
+            found = [None if value is None else _parsed(value) for value in found]
         columns.append(found)
     for row in zip(*columns, strict=True):
         yield dict(zip(names, row, strict=True))
+
+
+def _parsed(value: bytes) -> Any:
+    try:
+        return parse_json(value)
+    except (ValueError, RecursionError):  # PostgreSQL takes deeper nesting and longer numbers
+        return NotText("JSON that is nested too deeply or has a number of too many digits")
