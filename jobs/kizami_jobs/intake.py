@@ -8,9 +8,11 @@ from typing import Final
 
 from kizami.config import CorpusConfig
 from kizami.errors import DataError
+from kizami.identity import has_form
 from kizami.ledger import RunCounts
 from kizami.renewal import Renewal
 from kizami.sources import SourceFile
+from kizami.sources.columns import id_columns_of
 from kizami.suppression import Suppression
 from kizami_jobs.reading import Corpus
 from kizami_schemas import v1
@@ -50,6 +52,9 @@ def check_ids(renewal: Renewal, read: Corpus, corpus: CorpusConfig, suppression:
     absent = [doc_id for doc_id in renewal.ids if doc_id not in read.named]
     if absent:
         more = f" and {len(absent) - _NAMED:,} more" if len(absent) > _NAMED else ""
+        columns = id_columns_of(corpus.id_column)
+        if not all(has_form(doc_id, len(columns)) for doc_id in absent):
+            more += f" (an id is {'/'.join(columns)}, where / in a value is written %2F and % is written %25)"
         raise DataError(
             f"{corpus.source_name} has no document {', '.join(map(repr, absent[:_NAMED]))}{more}: nothing was "
             "analysed; correct the ids and run it again"

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from kizami.config import Config
-from kizami.errors import ConfigurationError, InterruptedRunError, KizamiError
+from kizami.errors import InterruptedRunError, KizamiError
 from kizami.record import now
 from kizami.signals import Interruption
 from kizami_jobs.daily import RunResult, run_corpus
@@ -84,8 +84,10 @@ def _by_arrival(config: Config, request: RunRequest, interruption: Interruption)
         try:
             day = business_date(replace(request, corpus=name), corpus, today).isoformat()
             there = await_source(corpus.of_date(day), 0, say=lambda _: None, sleep=interruption.sleep)
-        except ConfigurationError:
-            there = True  # it fails in its turn
+        except InterruptedRunError:
+            raise
+        except Exception:  # whatever it is, it fails in its turn
+            there = True
         (ready if there else late).append(name)
     return ready, late
 

@@ -49,6 +49,8 @@ def await_source(
             pause = min(pause, left)
             if seconds:
                 what = "not there yet" if isinstance(error, NotThereYetError) else str(error)
+                if corpus.ready and corpus.ready in str(error):
+                    what = f"not there yet, as there is no {corpus.ready}"
                 say(f"source {corpus.source_name}: {what}; looking again in {pause:.0f} s, for {left:.0f} s more")
         else:
             return True

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from kizami.analysis.shown import Normalisation
 from kizami.database import KEYS as DATABASE_KEYS
 from kizami.database import Database, database_of, is_database
+from kizami.date_marks import check_dates, has_date, with_date
 from kizami.derivation import versions_of
 from kizami.errors import ConfigurationError
 from kizami.gates import USUAL, Limit, Limits
@@ -75,7 +76,7 @@ class CorpusConfig:
     @property
     def dated(self) -> bool:
         """Whether the source is that of a business date, which stands for ``{date}`` in it."""
-        return "{date}" in self.source if self.database is None else self.database.dated
+        return has_date(self.source) if self.database is None else self.database.dated
 
     @property
     def source_name(self) -> str:
@@ -86,9 +87,9 @@ class CorpusConfig:
         """This corpus with the source of a business date."""
         return replace(
             self,
-            source=self.source.replace("{date}", day),
+            source=with_date(self.source, day),
             database=self.database and self.database.of_date(day),
-            ready=self.ready and self.ready.replace("{date}", day),
+            ready=self.ready and with_date(self.ready, day),
             of_some_date=self.dated,
         )
 
@@ -212,6 +213,8 @@ def _corpus(name: str, table: object, folder: Path) -> CorpusConfig:
     if type(retention_dates) is not int or retention_dates < 1:
         raise ConfigurationError(f"{where}retention_dates is {retention_dates!r}; write a number of dates, 1 or more")
     source = _get(table, "source", str, where)
+    for key in ("source", "ready", "table", "query"):
+        check_dates(str(table.get(key, "")), where + key)
     return CorpusConfig(
         name=name,
         source=_absolute(source, folder),

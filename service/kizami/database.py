@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
+from kizami.date_marks import has_date, with_date
 from kizami.errors import ConfigurationError
 
 SCHEMES: Final = ("postgresql://", "postgres://")
@@ -36,15 +37,15 @@ class Database:
         """This with a business date in the place of ``{date}``."""
         return replace(
             self,
-            url=self.url.replace("{date}", day),
-            table=self.table and self.table.replace("{date}", day),
-            query=self.query and self.query.replace("{date}", day),
+            url=with_date(self.url, day),
+            table=self.table and with_date(self.table, day),
+            query=self.query and with_date(self.query, day),
         )
 
     @property
     def dated(self) -> bool:
         """Whether there is a ``{date}`` in it."""
-        return "{date}" in self.url + (self.table or "") + (self.query or "")
+        return any(has_date(each) for each in (self.url, self.table, self.query) if each)
 
     @property
     def name(self) -> str:
@@ -112,7 +113,8 @@ def _check_url(url: str, where: str) -> None:
     )
     try:
         parts = urlsplit(url)
-        parameters = {key.lower() for key, _ in parse_qsl(parts.query, keep_blank_values=True)}
+        # Not parts.query: libpq knows no fragments, and takes what stands behind a # for more of the same.
+        parameters = {key.lower() for key, _ in parse_qsl(url.partition("?")[2], keep_blank_values=True)}
     except ValueError:
         # Not told what is wrong: the message would repeat it.
         raise ConfigurationError(f"{where} is no URL like postgresql://host:5432/database") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -11,6 +12,7 @@ import pyarrow.compute as pc
 _SEPARATOR: Final = "/"
 _ESCAPES: Final = (("%", "%25"), (_SEPARATOR, "%2F"))
 """In this order: the second brings no % that was not there."""
+_STRAY: Final = re.compile("%(?!25|2F)")
 
 
 def document_id(*values: str | int) -> str:
@@ -28,6 +30,14 @@ def joined(values: Sequence[str]) -> str:
     for character, escape in _ESCAPES:
         values = [value.replace(character, escape) for value in values]
     return _SEPARATOR.join(values)
+
+
+def has_form(doc_id: str, columns: int) -> bool:
+    """Whether a document with an id of so many columns can have this ``doc_id``."""
+    if columns == 1:
+        return True
+    parts = doc_id.split(_SEPARATOR)
+    return len(parts) == columns and all(parts) and _STRAY.search(doc_id) is None
 
 
 def joined_columns(columns: Sequence[pa.StringArray]) -> pa.StringArray:

@@ -12,11 +12,15 @@ from datetime import UTC, datetime
 from typing import Any, Final, TextIO
 
 _SAYING_SECONDS: Final = 2.0
+_SECRET: Final = re.compile(r"[?&][^=&/]*(?:key|secret|token|passw|credential|signature)[^=&/]*=", re.IGNORECASE)
+"""In a URL, as where it was signed beforehand or as other programs take it."""
 
 
 def without_credentials(url: str) -> str:
-    """A URL without what stands before an ``@`` in its first part: it may be a secret."""
-    return re.sub(r"^([A-Za-z0-9+.-]+://)[^/]*@", r"\1", url)
+    """A URL without what stands before an ``@`` in its first part, which may be a secret, and without its parameters
+    where one of them is named like a secret."""
+    shown = re.sub(r"^([A-Za-z0-9+.-]+://)[^/]*@", r"\1", url)
+    return shown.partition("?")[0] if "://" in shown and _SECRET.search(shown) else shown
 
 
 class JsonLog:

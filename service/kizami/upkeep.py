@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -14,13 +15,15 @@ from kizami.candidates import Publishing, publish
 from kizami.catalogue import Publication
 from kizami.cleaning import clean, preview
 from kizami.cli import Answer, Verb, add_corpus
-from kizami.config import Config, load_config
+from kizami.config import Config, CorpusConfig, load_config
+from kizami.identity import has_form
 from kizami.ledger import RunEntry, State
 from kizami.record import new_id, now, timestamp
 from kizami.renewal import read_ids
 from kizami.retention import Terms
 from kizami.rollback import Rollback, roll_back
 from kizami.signals import Interruption
+from kizami.sources.columns import id_columns_of
 from kizami.stores import ObjectStore, Versioning, open_store, require_folder
 from kizami.takedown import TakeDown, checked_ids, take_down
 from kizami.undertaking import undertaking
@@ -188,7 +191,7 @@ def _forget(parsed: argparse.Namespace) -> Answer:
     with interruption.watching(), undertaking(store, config.lock, entry, say=_say, interruption=interruption) as held:
         interruption.check()
         done = take_down(held, parsed.corpus, ids, may_go_on=interruption.check, on_object=_show_objects)
-        text = _forget_text(done, parsed.corpus)
+        text = _forget_text(done, parsed.corpus) + _form_text(ids, config.corpus(parsed.corpus))
         held.record.note(snapshot=done.pointer.snapshot if done.pointer else None, outcome=text.splitlines()[0])
         held.record.end(State.DONE)
     return Answer(text, {"run": asdict(held.record.entry), **asdict(done)})
@@ -212,6 +215,19 @@ def _forget_text(done: TakeDown, corpus: str) -> str:
     if remedy := _VERSIONING_REMEDIES.get(done.versioning):
         lines.append(f"versioning of the bucket: {done.versioning}; {remedy}")
     return "\n".join(lines)
+
+
+def _form_text(ids: Sequence[str], corpus: CorpusConfig) -> str:
+    """A line where ids are not written as this corpus's are; they may be those of an earlier configuration."""
+    columns = id_columns_of(corpus.id_column)
+    others = sum(not has_form(each, len(columns)) for each in ids)
+    if not others:
+        return ""
+    return (
+        f"\n{others:,} of the ids {'is' if others == 1 else 'are'} not of the form {'/'.join(columns)}, so no run "
+        "leaves anything out for it: in a value, / is written %2F and % is written %25; "
+        "forget the documents under that id, too"
+    )
 
 
 _VERSIONING_REMEDIES: Final = {

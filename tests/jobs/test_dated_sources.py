@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,14 @@ def test_looks_again_after_ever_longer_pauses(tmp_path: Path) -> None:
         assert not await_source(corpus, 1200, say=said.append, sleep=sleep)
     assert pauses == [5, 10, 20, 40, 80, 160, 300, 300, 285]
     assert "for 1200 s more" in said[0]
+
+
+def test_a_wait_for_a_marker_names_it(tmp_path: Path) -> None:
+    """The files may all be there to see."""
+    corpus = replace(load_config(dated(tmp_path)).corpus("recipes"), ready="/dumps/{date}/_SUCCESS")
+    said: list[str] = []
+    assert not await_source(corpus.of_date("2026-11-27"), 0.01, say=said.append, sleep=time.sleep)
+    assert "not there yet, as there is no /dumps/2026-11-27/_SUCCESS; looking again" in said[0]
 
 
 def test_a_source_that_something_is_wrong_with_is_not_waited_for(tmp_path: Path) -> None:

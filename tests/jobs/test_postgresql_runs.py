@@ -232,6 +232,8 @@ def test_a_password_in_the_url_is_refused_without_being_repeated(
         "postgresql://kizami@db/recipes?password=hunter2",
         "postgresql://kizami:hun/ter2@db/recipes",
         "postgres://db/recipes?sslmode=require&sslpassword=hunter2",
+        "postgres://db/recipes#?password=hunter2",
+        "postgres://db/recipes?application_name=a#&password=hunter2",
         "mysql://kizami:hunter2@db/recipes",
     ):
         what = "" if url.startswith("mysql") else 'table = "recipes"'

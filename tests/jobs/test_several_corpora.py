@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
 
+from kizami.config import Config, CorpusConfig, load_config
+from kizami.errors import DataError
+from kizami.signals import Interruption
 from kizami_jobs.cli import main
-from kizami_jobs.several import Outcome, exit_code
+from kizami_jobs.daily import RunResult
+from kizami_jobs.progress import Progress
+from kizami_jobs.request import RunRequest
+from kizami_jobs.several import Outcome, exit_code, run_all
 from support.job import kizami
 from support.kitchen import recipes, write_jsonl
 from support.store_contents import ledger
@@ -62,6 +69,30 @@ def test_those_that_are_there_do_not_wait_for_the_others(
     assert code == 69
     assert list(answer["corpora"]) == ["a", "late"]
     assert answer["corpora"]["a"]["run"]["state"] == "published"
+
+
+def test_a_bug_in_looking_for_a_source_is_that_corpus_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What nobody foresaw comes in its turn, and the others have theirs."""
+
+    def look(corpus: CorpusConfig, seconds: float, **_: object) -> bool:
+        if corpus.name == "odd":
+            raise RuntimeError("nobody foresaw this")
+        return False
+
+    def run(config: Config, request: RunRequest, *_: object, **__: object) -> RunResult:
+        raise DataError(f"{request.corpus} had its turn")
+
+    monkeypatch.setattr("kizami_jobs.several.await_source", look)
+    monkeypatch.setattr("kizami_jobs.several.run_corpus", run)
+    config = load_config(configuration(tmp_path, late="./none.jsonl", odd="./odd.jsonl"))
+    outcomes = run_all(
+        config,
+        RunRequest("", wait_seconds=0.1),
+        Progress(io.StringIO()),
+        address=None,
+        interruption=Interruption(),
+    )
+    assert [each.message for each in outcomes] == ["odd had its turn", "late had its turn"]
 
 
 @pytest.mark.parametrize(

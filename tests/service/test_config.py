@@ -102,6 +102,10 @@ def test_paths_start_from_the_files_folder(
 
 STORE = 'store = "store"\n'
 FAULTS = {
+    "form of no date": (
+        STORE + CORPUS.replace("dumps/recipes.jsonl", "dumps/{date:%H}/"),
+        "corpora.recipes.source has '{date:%H}' in it; a date is written with %Y, %m and %d",
+    ),
     "unknown key": ('stroe = "x"' + CORPUS, "unknown key stroe (did you mean store?); known here: corpora, lock, "),
     "unknown key of a corpus": (
         STORE + CORPUS + 'normalization = "none"',

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import kizami
-from kizami.identity import document_id, joined, joined_columns
+from kizami.identity import document_id, has_form, joined, joined_columns
 from support.reading import blocks_of, digest_of, rows_in
 
 CASES = [
@@ -46,6 +46,15 @@ def test_no_two_ids_have_one_form(one: list[str], other: list[str]) -> None:
     """Whatever slashes and percent signs are in them; and columns give the same as values."""
     assert (joined(one) == joined(other)) == (one == other)
     assert joined_columns([pa.array([part]) for part in one]).to_pylist() == [joined(one)]
+    assert has_form(joined(one), len(one))
+    assert not has_form(joined(one), len(one) + 1)
+
+
+@pytest.mark.parametrize("doc_id", ["a", "a/b/5", "a/", "/5", "100%/5", "a%2fb/5", "a%41/5"])
+def test_what_is_no_id_of_two_columns_is_told_apart(doc_id: str) -> None:
+    """Too few, too many or empty values, and a percent sign that escapes nothing."""
+    assert not has_form(doc_id, 2)
+    assert has_form(doc_id, 1)
 
 
 RECORDS: list[dict[str, Any]] = [

@@ -104,8 +104,12 @@ def test_nobody_has_to_read_the_last_word(monkeypatch: pytest.MonkeyPatch) -> No
         ("s3://bucket/a@b", "s3://bucket/a@b"),
         ("/srv/a@b", "/srv/a@b"),
         ("https://user:word@host/x", "https://host/x"),
+        ("https://host/x.gz?X-Amz-Date=1&X-Amz-Signature=secret", "https://host/x.gz"),
+        ("s3://bucket/x/?access_key=a&secret_key=secret", "s3://bucket/x/"),
+        ("s3://bucket/key-?/dt=?/part-?.parquet", "s3://bucket/key-?/dt=?/part-?.parquet"),
     ],
 )
 def test_credentials_in_a_url_are_not_shown(url: str, shown: str) -> None:
-    """What stands before an @ in the first part; elsewhere it is a name."""
+    """What stands before an @ in the first part, elsewhere it is a name; and parameters with a secret among them, which
+    a ? of a glob does not begin."""
     assert without_credentials(url) == shown

@@ -426,6 +426,20 @@ def test_versions_that_remain_are_told(s3_url: str, tmp_path: Path, capsys: pyte
     assert objects_with(store, gone) == []
 
 
+def test_ids_of_another_form_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nobody is to think that a document is gone because its id was put on the list as nobody writes it."""
+    filled(open_store(str(tmp_path / "store")))
+    config = tmp_path / "kizami.toml"
+    ids = '["site", "recipe_id"]'
+    config.write_text(f'store = "store"\n[corpora.recipes]\nsource = "a.jsonl"\nid = {ids}\nfields = ["title"]\n')
+    assert main(["forget", CORPUS, "--id", "a/b/5", "a%2Fb/6", "--config", str(config)]) == 0
+    out = capsys.readouterr().out
+    assert "1 of the ids is not of the form site/recipe_id" in out
+    assert "b/5" not in out
+    assert main(["forget", CORPUS, "--id", "a%2Fb/5", "--config", str(config)]) == 0
+    assert "form" not in capsys.readouterr().out
+
+
 GONE = (recipes()[8][0], recipes()[21][0])
 
 

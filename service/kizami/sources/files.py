@@ -12,6 +12,7 @@ from typing import Final, Literal
 import pyarrow.fs
 
 from kizami.errors import ConfigurationError, DataError, UnavailableError
+from kizami.log import without_credentials
 
 Format = Literal["parquet", "jsonl", "csv"]
 Compression = Literal["gzip", "zstd"]
@@ -28,6 +29,8 @@ _EXTENSIONS: Final[dict[str, tuple[Format, Compression | None]]] = {
     ".csv.gz": ("csv", "gzip"),
     ".csv.zst": ("csv", "zstd"),
 }
+_JSON: Final = re.compile(r"\.json(\.gz|\.zst)?$", re.IGNORECASE)
+"""Spark and others name JSON Lines so, others a document of many lines: JSON Lines where the source says this name."""
 _S3: Final = "s3://"
 _GLOB: Final = re.compile(r"[*?\[]")
 
@@ -62,6 +65,7 @@ def list_files(source: str) -> tuple[SourceFile, ...]:
     depth of folders; a folder that a glob matches is read recursively), on the local disk or, with ``s3://``, on S3.
     Names that start with ``_`` or ``.`` are skipped inside a folder, and by a glob that does not spell the character
     out: job markers such as ``_SUCCESS`` are not data. A file that exists under exactly this name wins over a glob.
+    Files named ``.json`` are JSON Lines where ``source`` ends in that name, as in ``dumps/*.json.gz``.
 
     Raises NotThereYetError when nothing matches, UnavailableError when the source cannot be read, DataError for a file
     of an unknown extension (nothing else is skipped silently), ConfigurationError for a URL of another kind.
@@ -76,7 +80,8 @@ def list_files(source: str) -> tuple[SourceFile, ...]:
         raise NotThereYetError(
             f"source {source} is not there yet: no file matches; check the path, or wait for it with --wait 2h"
         )
-    return tuple(_source_file(prefix + path, found[path]) for path in sorted(found))
+    spelt = _JSON.search(source) is not None
+    return tuple(_source_file(prefix + path, found[path], json_lines=spelt) for path in sorted(found))
 
 
 def require_marker(marker: str) -> None:
@@ -98,16 +103,16 @@ def open_file_system(url: str) -> tuple[pyarrow.fs.FileSystem, str]:
     """
     if not url.startswith(_S3):
         if scheme := re.match(r"[a-z][a-z0-9+.-]*://", url):
-            # What stands before an @ may be a secret.
-            shown = f"{scheme[0]}…" if "@" in url else url
+            # What stands before an @ may be a secret, and so may parameters.
+            shown = f"{scheme[0]}…" if "@" in url or "?" in url else url
             raise ConfigurationError(
                 f"source {shown}: {scheme[0]} is not supported; give a local path, s3://bucket/path or "
                 "postgresql://host/database"
             )
         return pyarrow.fs.LocalFileSystem(), str(Path(url).absolute())
     bucket, _, key = url.removeprefix(_S3).partition("/")
-    if "@" in bucket:
-        # Not repeated in the message: what stands before the @ is a secret.
+    if without_credentials(url) != url:
+        # Not repeated in the message.
         raise ConfigurationError(
             "source s3://…: credentials do not belong in a URL; use AWS's own environment or profile"
         )
@@ -127,15 +132,17 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _source_file(url: str, info: pyarrow.fs.FileInfo) -> SourceFile:
+def _source_file(url: str, info: pyarrow.fs.FileInfo, *, json_lines: bool) -> SourceFile:
     name = url.rpartition("/")[2].lower()
+    if json_lines:
+        name = _JSON.sub(r".jsonl\1", name)
     # The longest extension first: .jsonl.gz before a plain .gz would be asked for.
     for extension, (file_format, compression) in _EXTENSIONS.items():
         if name.endswith(extension):
             return SourceFile(url, file_format, compression, info.size or 0, info.mtime_ns)
     known = ", ".join(_EXTENSIONS)
-    if re.search(r"\.json(\.gz|\.zst)?$", name):
-        hint = "if it holds one JSON object a line, it is JSON Lines: name it .jsonl"
+    if json := _JSON.search(name):
+        hint = f"if it holds one JSON object a line, end source in that name, such as dumps/*{json[0]}"
     else:
         hint = "choose the files to read with a glob, such as dumps/*.jsonl"
     raise DataError(f"source file {url} has none of the extensions that are read ({known}); {hint}")
@@ -189,4 +196,10 @@ def _children(file_system: pyarrow.fs.FileSystem, folder: str, pattern: str) -> 
     for info in found:
         first = info.base_name[:1]
         if fnmatchcase(info.base_name, pattern) and (first not in {"_", "."} or first == hidden):
+            if info.path == folder.rstrip("/"):
+                # S3 has keys with // in them, which Arrow lists as a folder inside itself, and does not read.
+                raise DataError(
+                    f"source folder {folder} has an object with an empty folder name (//) in its key, which cannot be "
+                    "read; name it otherwise, or choose the files to read with a glob"
+                )
             yield info

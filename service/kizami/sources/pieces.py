@@ -24,17 +24,21 @@ T = TypeVar("T")
 
 
 def cut_files(files: Sequence[SourceFile]) -> tuple[SourceFile, ...]:
-    """The files, where they are few the large ones among them cut: Parquet at row groups, JSON Lines anywhere.
+    """The files, the large ones among them cut where those are few: Parquet at row groups, JSON Lines anywhere.
 
     CSV cannot be cut, as a line may begin inside a cell, nor can what is compressed.
     """
-    if len(files) >= _MANY_FILES:
+    if sum(map(_is_large, files)) >= _MANY_FILES:
         return tuple(files)
     return tuple(piece for file in files for piece in _pieces(file))
 
 
+def _is_large(file: SourceFile) -> bool:
+    return file.size_bytes >= 2 * PIECE_BYTES
+
+
 def _pieces(file: SourceFile) -> Iterator[SourceFile]:
-    if file.size_bytes < 2 * PIECE_BYTES or file.format == "csv" or file.compression is not None:
+    if not _is_large(file) or file.format == "csv" or file.compression is not None:
         yield file
         return
     if file.format == "jsonl":

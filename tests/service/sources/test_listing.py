@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pyarrow.fs
 import pytest
 
 from kizami.errors import ConfigurationError, DataError, UnavailableError
 from kizami.sources import SourceFile, list_files
+from kizami.sources.files import _expand, _files_under
 
 TREE = [
     "料理/2026-11-22/a.jsonl",
@@ -104,8 +106,6 @@ def test_a_source_without_files_is_unavailable(tree: Path, source: str) -> None:
     ("stray", "hint"),
     [
         ("README.md", "choose the files to read with a glob"),
-        ("a.json", "it is JSON Lines: name it .jsonl"),
-        ("a.json.gz", "it is JSON Lines: name it .jsonl"),
         ("a.jsonl.bz2", "choose the files to read with a glob"),
         ("noextension", "choose the files to read with a glob"),
     ],
@@ -123,6 +123,18 @@ def test_a_file_of_another_kind_is_never_skipped_silently(
     assert ".parquet, .jsonl, .jsonl.gz" in str(raised.value)
 
 
+@pytest.mark.parametrize(("end", "compression"), [(".json", None), (".json.gz", "gzip"), (".JSON.zst", "zstd")])
+def test_json_is_json_lines_where_the_source_says_its_name(tmp_path: Path, end: str, compression: str | None) -> None:
+    """Spark writes such names; in a folder it might be any JSON."""
+    (tmp_path / f"part-0{end}").touch()
+    for source in (f"part-0{end}", f"*{end}"):
+        [file] = list_files(str(tmp_path / source))
+        assert (file.format, file.compression) == ("jsonl", compression)
+    for source in ("", "part-*"):
+        with pytest.raises(DataError, match=rf"end source in that name, such as dumps/\*{end.lower()}"):
+            list_files(str(tmp_path / source))
+
+
 @pytest.mark.parametrize(
     ("source", "message"),
     [
@@ -131,6 +143,8 @@ def test_a_file_of_another_kind_is_never_skipped_silently(
         ("s3://", "name one bucket"),
         ("s3://dumps-*/a.jsonl", "name one bucket"),
         ("s3://key:secret@bucket/a.jsonl", "credentials do not belong in a URL"),
+        ("s3://bucket/a/?access_key=AKIA&secret_key=secret", "credentials do not belong in a URL"),
+        ("https://bucket.s3.amazonaws.com/a.jsonl?X-Amz-Signature=secret", "https:// is not supported"),
     ],
 )
 def test_a_url_that_cannot_be_read_is_a_configuration_error(source: str, message: str) -> None:
@@ -138,6 +152,19 @@ def test_a_url_that_cannot_be_read_is_a_configuration_error(source: str, message
     with pytest.raises(ConfigurationError, match=message) as raised:
         list_files(source)
     assert "secret" not in str(raised.value)
+
+
+def test_a_key_with_an_empty_folder_name_is_no_endless_folder() -> None:
+    """Arrow lists it as a folder in itself, as a server that keeps such keys shows (the tests' own does not)."""
+
+    class Bucket:
+        def get_file_info(self, _: pyarrow.fs.FileSelector) -> list[pyarrow.fs.FileInfo]:
+            return [pyarrow.fs.FileInfo("dumps/a", pyarrow.fs.FileType.Directory)]
+
+    folder = pyarrow.fs.FileInfo("dumps/a", pyarrow.fs.FileType.Directory)
+    for listing in (_files_under(Bucket(), folder), _expand(Bucket(), "dumps/a", ["**", "*.jsonl"])):
+        with pytest.raises(DataError, match=r"folder dumps/a has an object with an empty folder name \(//\)"):
+            list(listing)
 
 
 def test_a_dangling_link_is_not_skipped(tmp_path: Path) -> None:

@@ -52,6 +52,8 @@ def test_what_is_small_many_or_of_one_row_group_stays_whole(tmp_path: Path, smal
     assert [piece.url for piece in cut_files(files)] == [str(one), str(small), str(broken)]
     many = list_files(str(write(tmp_path / "one.parquet", 5000, group=100))) * 64
     assert cut_files(many) == many
+    # Of hundreds, the few large ones are cut all the same.
+    assert len(cut_files([*list_files(str(small)) * 300, many[0]])) > 300 + 5
 
 
 def test_neighbours_are_bundled_up_to_the_size_of_a_piece(small_pieces: None) -> None:

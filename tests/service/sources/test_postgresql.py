@@ -127,6 +127,26 @@ def test_a_query_is_equal_to_parquet_in_many_ranges(
 
 
 @pytest.mark.shared
+def test_rows_that_a_query_takes_as_they_come_are_the_same_in_each_range(
+    large: PostgresServer, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A scan of the table begins at its beginning, not where another one is: neither LIMIT nor row_number() differs."""
+    monkeypatch.setattr("kizami.sources.postgresql.cutting.RANGE_BYTES", 4 << 20)
+    monkeypatch.setattr("kizami.sources.postgresql.cutting._DEARER", 1000.0)
+    query = "SELECT number, title FROM lines LIMIT 150000"
+    origin = open_origin(Database(large.url, query=query), id_column="number", fields=["title"])
+    assert len(origin.parts) > 3
+    ids = content(read(origin, "number", ["title"]))["doc_id"]
+    origin.close()
+    assert (len(ids), len(ids.unique())) == (150_000, 150_000)
+
+
+def test_a_timeout_is_as_long_as_the_database_takes(postgres: PostgresServer, table: str) -> None:
+    """Beyond 24 days it has none that is longer."""
+    assert len(rows(postgres, table=table, statement_timeout_seconds=1000 * 3600)) == len(RECIPE_ROWS)
+
+
+@pytest.mark.shared
 def test_ranges_are_of_one_moment_while_rows_change(
     large: PostgresServer, postgres: PostgresServer, parquet: str
 ) -> None:
@@ -333,6 +353,70 @@ def test_a_reader_gives_way_to_who_alters_the_table(
         origin.reopened()
 
 
+def test_a_reader_in_a_long_statement_gives_way(
+    postgres: PostgresServer, table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It holds its lock already and hears of nobody: the view that it reads is given up, and its session ended."""
+    monkeypatch.setattr("kizami.sources.postgresql.view._ASKED_SECONDS", 0.1)
+    monkeypatch.setattr("kizami.sources.postgresql.view._WAITING_SECONDS", 0.5)
+    query = f"SELECT id, title FROM {table} WHERE pg_sleep(200) IS NOT NULL"
+    origin = open_origin(Database(postgres.url, query=query), id_column="id", fields=["title"])
+    ends: list[BaseException] = []
+
+    def to_the_end() -> None:
+        try:
+            read(origin, fields=["title"])
+        except ViewLostError as error:
+            ends.append(error)
+
+    def look_while_he_waits() -> None:
+        while threads[1].is_alive():
+            origin.check()
+
+    threads = [
+        threading.Thread(target=to_the_end),
+        threading.Thread(target=lambda: postgres.execute("ALTER TABLE recipes ADD COLUMN note text")),
+    ]
+    try:
+        origin.check()
+        threads[0].start()
+        while not postgres.sessions(["query LIKE '%pg_sleep%'", "state = 'active'"]):
+            time.sleep(0.05)
+        threads[1].start()
+        with pytest.raises(ViewLostError, match="altering"):
+            look_while_he_waits()
+    finally:
+        origin.close()
+        postgres.query(
+            "SELECT pg_terminate_backend(pid) AS n FROM pg_stat_activity WHERE query LIKE '%pg_sleep(200)%'"
+            " AND pid <> pg_backend_pid()"
+        )
+        for thread in threads:
+            thread.join()
+    assert "cannot be seen any more" in str(ends[0])
+
+
+def test_who_may_not_see_locks_keeps_the_view(
+    postgres: PostgresServer, table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server may hide them: then nobody is given way to, but all is read."""
+    monkeypatch.setattr("kizami.sources.postgresql.view._ASKED_SECONDS", 0)
+    monkeypatch.setenv("PGPASSWORD", "plain-secret-of-the-tests")
+    postgres.execute(
+        "CREATE ROLE plain LOGIN PASSWORD 'plain-secret-of-the-tests'",
+        f"GRANT SELECT ON {table} TO plain",
+        "REVOKE SELECT ON pg_locks FROM PUBLIC",
+    )
+    try:
+        url = f"postgresql://plain@127.0.0.1:{postgres.port}/{postgres.database}"
+        origin = open_origin(Database(url, table=table), id_column="id", fields=RECIPE_FIELDS)
+        origin.check()
+        assert sum(block.documents for block in read(origin)) == 3
+        origin.close()
+    finally:
+        postgres.execute("GRANT SELECT ON pg_locks TO PUBLIC", "DROP OWNED BY plain", "DROP ROLE plain")
+
+
 def test_a_slow_statement_is_ended(postgres: PostgresServer) -> None:
     """The database ends it, and the message names the key."""
     database = Database(
@@ -446,6 +530,9 @@ def test_a_table_of_a_date_that_is_not_there_is_waited_for(postgres: PostgresSer
         ("{url}", {"PGPASSFILE": "/nowhere/pgpass"}, ConfigurationError, "password"),
         ("{url}-nowhere", {}, ConfigurationError, "does not exist"),
         ("postgresql://127.0.0.1:1/kizami", {}, UnavailableError, "does not answer"),
+        ("postgresql://127.0.0.1:abc/kizami", {}, ConfigurationError, "invalid integer value"),
+        ("{url}?sslmode=require", {}, ConfigurationError, "SSL was required"),
+        ("{url}?options=-c%20nosuch%3D1", {}, ConfigurationError, "unrecognized configuration parameter"),
     ],
 )
 def test_who_is_not_let_in_is_told_why(

@@ -19,6 +19,8 @@ from kizami.sources.files import one_line
 _BATCH_BYTES: Final = 4 << 20
 _LOCK_SECONDS: Final = 10
 """How long a reader waits for somebody who alters the table: he himself waits for our view to go."""
+_LONGEST_TIMEOUT: Final = 2**31 - 1
+"""Milliseconds, of 24 days; PostgreSQL refuses more."""
 _PATIENCE: Final = {
     "connect_timeout": "15",
     "keepalives_idle": "30",
@@ -50,6 +52,11 @@ _REFUSED: Final = (
     "invalid uri query parameter",
     "invalid port number",
     "invalid sslmode value",
+    "invalid integer value",
+    "unrecognized configuration parameter",
+    "but ssl was required",
+    "certificate verify failed",
+    "does not match host name",
     "unexpected spaces found",
     "認証に失敗しました",
     "は存在しません",
@@ -86,11 +93,12 @@ class Session:
             raise
 
     def _set_up(self) -> None:
-        timeout = max(1, round(self._database.statement_timeout_seconds * 1000))
+        timeout = min(max(1, round(self._database.statement_timeout_seconds * 1000)), _LONGEST_TIMEOUT)
         for name, value in {
             "statement_timeout": str(timeout),
             "lock_timeout": str(_LOCK_SECONDS * 1000),
             "max_parallel_workers_per_gather": "0",  # the limit on connections is one on processes, too
+            "synchronize_seqscans": "off",  # or a LIMIT would be other rows in each range
             "standard_conforming_strings": "on",
             "client_encoding": "UTF8",
         }.items():
@@ -254,7 +262,7 @@ def _failed(database: Database, error: Exception) -> KizamiError:
     if state == _TOO_OLD:
         return ViewLostError(_view_lost(database))
     if state == _GIVES_WAY:
-        return ViewLostError(f"source {database.name}: somebody is altering it, and this run gave way; run again")
+        return gave_way(database)
     if state.startswith(_CONFIGURATION):
         return ConfigurationError(
             f"source {database.name}: {said} (SQLSTATE {state}); correct table, query, id or fields"
@@ -263,6 +271,11 @@ def _failed(database: Database, error: Exception) -> KizamiError:
     return DataError(
         f"source {database.name}: the query failed on the data, with SQLSTATE {state}; correct the query or the data"
     )
+
+
+def gave_way(database: Database) -> ViewLostError:
+    """The error to raise where the view is given up for somebody who alters the source."""
+    return ViewLostError(f"source {database.name}: somebody is altering it, and this run gave way; run again")
 
 
 def _primary(error: Exception) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,7 +12,7 @@ from kizami.database import Database
 from kizami.errors import ConfigurationError
 from kizami.sources.files import NotThereYetError
 from kizami.sources.postgresql.columns import Selection, selection_of
-from kizami.sources.postgresql.connection import ConnectionLostError, ViewLostError, connect_patiently
+from kizami.sources.postgresql.connection import ConnectionLostError, ViewLostError, connect_patiently, gave_way
 from kizami.sources.postgresql.cutting import cut
 from kizami.sources.postgresql.sql import IdRange, select
 
@@ -19,6 +20,23 @@ _FIRST_PATIENCE_SECONDS: Final = 5.0
 _REOPENING_SECONDS: Final = 120.0
 """A server that is started again was just there, and will be back."""
 _ASKED_SECONDS: Final = 2.0
+_WAITING_SECONDS: Final = 6.0
+"""For how long somebody who alters the source is let wait: everybody else waits behind him."""
+_WAITED_FOR: Final = (
+    "SELECT EXISTS (SELECT FROM pg_locks AS theirs JOIN pg_locks AS ours USING (database, relation) WHERE "
+    "ours.pid = pg_backend_pid() AND NOT theirs.granted AND theirs.mode = 'AccessExclusiveLock') AS waited_for"
+)
+"""The one lock that readers stand in the way of."""
+_MAY_ASK: Final = "SELECT has_table_privilege('pg_catalog.pg_locks', 'SELECT') AS may_ask"
+_ALIVE: Final = "SELECT false AS waited_for"
+_END_READERS: Final = (
+    "SELECT pg_terminate_backend(pid) AS ended FROM pg_stat_activity WHERE pid <> pg_backend_pid() "
+    "AND usename = session_user AND application_name = current_setting('application_name') AND pid IN ("
+    "SELECT theirs.pid FROM pg_locks AS theirs JOIN pg_locks AS ours USING (database, relation) "
+    "WHERE ours.pid = pg_backend_pid() AND relation >= 16384)"
+)
+"""A reader that waits for the database cannot be told otherwise. Another run's on the same table is in the way, too,
+and begins again. Below that number are the catalogue's own tables."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +85,7 @@ class DatabaseView:
         self._database, self._sleep, self._ids, self._fields = database, sleep, tuple(ids), tuple(fields)
         self._dated = dated
         self._asked = time.monotonic()
+        self._waited_for: float | None = None
         self._session = connect_patiently(database, patience_seconds, sleep=sleep)
         try:
             self.parts = self._parts()
@@ -80,14 +99,24 @@ class DatabaseView:
         return self._database.connections - 1
 
     def check(self) -> None:
-        """Raise ViewLostError if the view is gone. Asks now and then."""
+        """Raise ViewLostError if the view is gone, or is given up for somebody who waits to alter the source. Asks now
+        and then."""
         if time.monotonic() - self._asked < _ASKED_SECONDS:
             return
         try:
-            self._session.rows("SELECT 1 AS alive")
+            [row] = self._session.rows(self._question)
+            self._asked = time.monotonic()
+            if not row["waited_for"]:
+                self._waited_for = None
+            elif self._waited_for is None:
+                self._waited_for = self._asked
+            elif self._asked - self._waited_for >= _WAITING_SECONDS:
+                with suppress(ConfigurationError):  # they end by themselves, only later
+                    self._session.rows(_END_READERS)
+                self.close()
+                raise gave_way(self._database)
         except ConnectionLostError as error:
             raise ViewLostError(str(error)) from None
-        self._asked = time.monotonic()
 
     def reopened(self) -> DatabaseView:
         """The source as it is now; this view is closed. A server that is being started again is waited for."""
@@ -107,6 +136,9 @@ class DatabaseView:
 
     def _parts(self) -> tuple[RangePart, ...]:
         session, database = self._session, self._database
+        # Asked beforehand: a refusal would end the transaction, and the view with it.
+        [allowed] = session.rows(_MAY_ASK)
+        self._question = _WAITED_FOR if allowed["may_ask"] else _ALIVE
         session.begin()
         try:
             schema = session.schema(select("*", database))
