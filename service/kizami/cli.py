@@ -23,10 +23,11 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from kizami import standard_streams
 from kizami.config import Config, load_config
 from kizami.diff_text import render_diff
 from kizami.documents import read_document, render_document
-from kizami.errors import KizamiError
+from kizami.errors import KizamiError, UnavailableError
 from kizami.ledger import Ledger, RunEntry, State
 from kizami.log import EventHandler, JsonLog
 from kizami.readers import document_path, snapshot_glob, snapshot_path
@@ -61,6 +62,7 @@ LOGS: Final = ("text", "json")
 
 def main(verbs: Sequence[Verb], arguments: Sequence[str] | None = None) -> int:
     """Run one verb and return its exit code. A usage error raises SystemExit(2), as argparse does."""
+    standard_streams.secure()
     parser = build_parser(verbs)
     parsed = parser.parse_args(arguments)
     if parsed.log not in LOGS:  # argparse does not look at a default
@@ -79,7 +81,11 @@ def _perform(parsed: argparse.Namespace) -> int:
     except Exception as error:  # the last resort: a bug is reported as one
         message = f"{type(error).__name__}: this is a bug in kizami; --debug shows where, please report it"
         return _report(parsed, error, KizamiError.exit_code, message)
-    _print(_json(answer.data) if parsed.json else answer.text)
+    try:
+        _print(_json(answer.data) if parsed.json else answer.text)
+    except OSError as error:
+        message = f"what was asked for is done, but stdout does not take the answer: {error.strerror}; see to its disk"
+        return _report(parsed, error, answer.exit_code or UnavailableError.exit_code, message)
     return answer.exit_code
 
 
@@ -169,9 +175,11 @@ def _print(text: str) -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         print(text, flush=True)
-    except BrokenPipeError:
+    except OSError as error:
         # What is left in the buffer would fail again when the interpreter ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            raise
 
 
 def _configured(parsed: argparse.Namespace) -> Config:
