@@ -123,17 +123,25 @@ def add_config(parser: argparse.ArgumentParser) -> None:
 
 
 def business_date(value: str) -> dt.date:
-    """A date as people write it on the command line."""
+    """A date as people write it on the command line, in a year that all time zones and the days around it have."""
     try:
-        return dt.date.fromisoformat(value)
+        date = dt.date.fromisoformat(value)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{value!r} is no date; write it as 2026-11-23") from None
+    if not dt.MINYEAR < date.year < dt.MAXYEAR:
+        raise argparse.ArgumentTypeError(f"{value!r} is no business date; write it as 2026-11-23")
+    return date
+
+
+def say(line: str) -> None:
+    """A line of news on stderr."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def _positive(value: str) -> int:
     if not value.isdecimal() or int(value) == 0:
         raise argparse.ArgumentTypeError(f"{value!r} is no number above 0; write it as 20")
-    return int(value)
+    return min(int(value), sys.maxsize)
 
 
 def _report(parsed: argparse.Namespace, error: BaseException, exit_code: int, message: str) -> int:
@@ -220,7 +228,7 @@ def _add_show_arguments(parser: argparse.ArgumentParser) -> None:
 def _history(parsed: argparse.Namespace) -> Answer:
     config = _configured(parsed)
     require_folder(config.store)
-    entries = Ledger(open_store(config.store), parsed.corpus).history(parsed.limit)
+    entries = Ledger(open_store(config.store), parsed.corpus).history(parsed.limit, say)
     lines = [_history_line(entry) for entry in entries] or [f"no runs of {parsed.corpus} yet"]
     return Answer("\n".join(lines), {"corpus": parsed.corpus, "runs": [asdict(entry) for entry in entries]})
 
