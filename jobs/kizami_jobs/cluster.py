@@ -15,7 +15,12 @@ from typing import Final, TextIO
 import ray
 import ray.exceptions
 
-from kizami.errors import InterruptedRunError, KizamiError, UnavailableError
+# Not public, but the only way to be told: ray.init() with a wrong token says that nobody answers, after 20 s.
+from ray._private.authentication.authentication_token_setup import ensure_token_if_auth_enabled
+from ray._raylet import GcsClient  # type: ignore[attr-defined]  # of its own making
+
+from kizami.errors import ConfigurationError, InterruptedRunError, KizamiError, UnavailableError
+from kizami.log import without_credentials
 
 # Ray warns of a changed default that only concerns hosts with accelerators.
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -24,6 +29,8 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 
 _ANSWER_SECONDS: Final = 10.0
+_CONTROL_SECONDS: Final = 30.0
+"""For the control service to answer once it is connected; Ray waits for minutes, and hears no signal meanwhile."""
 
 
 @contextmanager
@@ -31,11 +38,16 @@ def connected(address: str | None, news: TextIO | None = None) -> Iterator[None]
     """Be connected to the cluster at ``address`` (Ray's own forms), or to a new local one that ends with this context.
 
     A connection that exists already is used and left open. ``news`` is where Ray prints, by default stderr. Raises
-    UnavailableError where no cluster answers.
+    UnavailableError where no cluster answers, ConfigurationError where it refuses the token.
     """
     if ray.is_initialized():
         yield
         return
+    if address and address.startswith(("http://", "https://")):
+        raise ConfigurationError(
+            f"RAY_ADDRESS={without_credentials(address)} is the URL of a dashboard, to which `kizami submit` sends a "
+            "run: to make it from here, name the cluster itself, HOST:6379"
+        )
     if address:
         await_answer(address)
     # Whatever its log_to_driver, Ray prints the news of a dead worker to sys.stdout, which is for the answer.
@@ -55,6 +67,8 @@ def _session(address: str | None) -> Iterator[None]:
             log_to_driver=False,
             logging_level=logging.ERROR,
         )
+    except ray.exceptions.AuthenticationError as error:
+        raise refused(f"at RAY_ADDRESS={address}" if address else "of this host") from error
     except (ConnectionError, TimeoutError, ValueError, RuntimeError, OSError) as error:
         where = f"the Ray cluster at RAY_ADDRESS={address}" if address else "a local Ray"
         raise UnavailableError(f"{where} did not start or answer: {first_line(error)}") from error
@@ -73,7 +87,8 @@ def _session(address: str | None) -> Iterator[None]:
 
 
 def await_answer(address: str, named: str = "RAY_ADDRESS=") -> None:
-    """Raise UnavailableError unless somebody listens at the address: Ray itself goes on asking for minutes."""
+    """Raise UnavailableError unless somebody listens at the address, ConfigurationError where it is a cluster that
+    refuses the token: Ray itself goes on asking, or ends the process."""
     host, _, port = address.rpartition("://")[2].partition("/")[0].rpartition(":")
     if not port.isdigit():
         return  # "auto": Ray looks for the cluster on this host, and says at once if there is none
@@ -84,6 +99,40 @@ def await_answer(address: str, named: str = "RAY_ADDRESS=") -> None:
             f"no Ray cluster answers at {named}{address} ({error}): start it, correct the address, "
             "or unset RAY_ADDRESS to run on a local Ray"
         ) from error
+    if "://" not in address and (fault := _fault(address)):
+        if isinstance(fault, ray.exceptions.AuthenticationError):
+            raise refused(f"at {named}{address}") from fault
+        raise UnavailableError(
+            f"what listens at {named}{address} does not answer as a Ray cluster does ({first_line(fault)}): see "
+            "whether its head is alive, or correct the address"
+        ) from fault
+
+
+def _fault(address: str) -> Exception | None:
+    """What is wrong with the control service at ``host:port``, if something is."""
+    outcome: list[Exception | None] = []
+
+    def ask() -> None:
+        try:
+            ensure_token_if_auth_enabled(None, create_token_if_missing=False)
+            GcsClient(address=address)
+        except Exception as error:
+            outcome.append(error)
+        else:
+            outcome.append(None)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(_CONTROL_SECONDS)
+    return outcome[0] if outcome else TimeoutError(f"no answer within {_CONTROL_SECONDS:.0f} s")
+
+
+def refused(cluster: str) -> ConfigurationError:
+    """The error for a cluster, ``at ADDRESS``, that refuses the token, or for lack of one is not even asked."""
+    return ConfigurationError(
+        f"the Ray cluster {cluster} refuses the token: set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN "
+        "(or RAY_AUTH_TOKEN_PATH) to the cluster's own"
+    )
 
 
 def cluster_error(error: ray.exceptions.RayError) -> KizamiError | BaseException:

@@ -14,7 +14,8 @@ from ray.exceptions import AuthenticationError, RayError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 from kizami.errors import ConfigurationError, UnavailableError
-from kizami_jobs.cluster import await_answer, first_line
+from kizami.log import without_credentials
+from kizami_jobs.cluster import await_answer, first_line, refused
 
 _TIMEOUTS_SECONDS: Final = (5.0, 30.0)
 """To connect, and for each piece of an answer. Ray's client would wait for ever on a head that is cut off."""
@@ -45,7 +46,7 @@ class JobsApi:
             raise ConfigurationError(
                 "no Ray cluster is named: give --address http://HEAD:8265, or set RAY_API_SERVER_ADDRESS"
             )
-        self._address = found
+        self._address, self._shown = found, without_credentials(found)
         if not found.startswith("http"):
             await_answer(found, "")  # Ray asks for minutes
         with self._explained(), _only_address(found):
@@ -53,8 +54,8 @@ class JobsApi:
 
     @property
     def url(self) -> str:
-        """Where the API is."""
-        return str(self._client.get_address())
+        """Where the API is, without credentials."""
+        return without_credentials(str(self._client.get_address()))
 
     def start(self, run: str, command: str, metadata: dict[str, str]) -> None:
         """Start a job of this name. What it needs is installed on the cluster: nothing is uploaded."""
@@ -66,7 +67,8 @@ class JobsApi:
         return JobState(
             ended=info.status.is_terminal(),
             succeeded=info.status == JobStatus.SUCCEEDED,
-            message=" ".join(str(info.message or info.status).split()),
+            # It has the end of the log in it, which was shown already.
+            message=" ".join(str(info.message or info.status).partition(", last available logs")[0].split()),
             exit_code=info.driver_exit_code,
         )
 
@@ -83,14 +85,12 @@ class JobsApi:
         try:
             yield
         except AuthenticationError as error:
-            raise ConfigurationError(
-                f"the Ray cluster at {self._address} refuses the token: set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN "
-                "(or RAY_AUTH_TOKEN_PATH) to the cluster's own"
-            ) from error
+            raise refused(f"at {self._shown}") from error
         except (requests.RequestException, RayError, OSError, RuntimeError, ValueError) as error:
             raise UnavailableError(
-                f"the Jobs API of the Ray cluster at {self._address} does not answer as it should "
-                f"({first_line(error)}): see whether its head runs with a dashboard, and correct the address"
+                f"the Jobs API of the Ray cluster at {self._shown} does not answer as it should "
+                f"({first_line(error).replace(self._address, self._shown)}): see whether its head runs with a "
+                "dashboard, and correct the address"
             ) from error
 
 

@@ -76,7 +76,7 @@ def plan_corpus(
     copied = sum(part.copied.entry.rows for part in parts if part.copied)
     taken_over = sum(each.known for each, part in zip(compared, parts, strict=True) if part.previous)
     analysed = read.texts - read.forgotten - texts.held_back - copied - taken_over
-    history = Ledger(store, corpus.name).history(_RUNS_LOOKED_AT)
+    history = Ledger(store, corpus.name).history(_RUNS_LOOKED_AT, progress.say)
     return Plan(
         corpus=corpus.name,
         date=day,

@@ -68,7 +68,7 @@ def _newest(store: ObjectStore, corpus: str, say: Callable[[str], None]) -> tupl
     """The newest entries of the ledger but those of refused runs, none where they cannot be read; and whether the
     store is away."""
     try:
-        entries = islice(Ledger(store, corpus).newest(), _LOOKED_AT)
+        entries = islice(Ledger(store, corpus).newest(say), _LOOKED_AT)
         return list(islice((entry for entry in entries if entry.state is not State.REFUSED), _ENTRIES)), False
     except Exception as error:  # nothing of the aftermath fails a run
         say(_trouble(error))

@@ -23,10 +23,11 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from kizami import standard_streams
 from kizami.config import Config, duration, load_config
 from kizami.diff_text import render_diff
 from kizami.documents import read_document, render_document
-from kizami.errors import ConfigurationError, KizamiError
+from kizami.errors import ConfigurationError, KizamiError, UnavailableError
 from kizami.ledger import Ledger, RunEntry, State
 from kizami.log import EventHandler, JsonLog
 from kizami.readers import document_path, snapshot_glob, snapshot_path
@@ -61,6 +62,7 @@ LOGS: Final = ("text", "json")
 
 def main(verbs: Sequence[Verb], arguments: Sequence[str] | None = None) -> int:
     """Run one verb and return its exit code. A usage error raises SystemExit(2), as argparse does."""
+    standard_streams.secure()
     parser = build_parser(verbs)
     parsed = parser.parse_args(arguments)
     if parsed.log not in LOGS:  # argparse does not look at a default
@@ -79,7 +81,11 @@ def _perform(parsed: argparse.Namespace) -> int:
     except Exception as error:  # the last resort: a bug is reported as one
         message = f"{type(error).__name__}: this is a bug in kizami; --debug shows where, please report it"
         return _report(parsed, error, KizamiError.exit_code, message)
-    _print(_json(answer.data) if parsed.json else answer.text)
+    try:
+        _print(_json(answer.data) if parsed.json else answer.text)
+    except OSError as error:
+        message = f"what was asked for is done, but stdout does not take the answer: {error.strerror}; see to its disk"
+        return _report(parsed, error, answer.exit_code or UnavailableError.exit_code, message)
     return answer.exit_code
 
 
@@ -117,11 +123,19 @@ def add_config(parser: argparse.ArgumentParser) -> None:
 
 
 def business_date(value: str) -> dt.date:
-    """A date as people write it on the command line."""
+    """A date as people write it on the command line, in a year that all time zones and the days around it have."""
     try:
-        return dt.date.fromisoformat(value)
+        date = dt.date.fromisoformat(value)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{value!r} is no date; write it as 2026-11-23") from None
+    if not dt.MINYEAR < date.year < dt.MAXYEAR:
+        raise argparse.ArgumentTypeError(f"{value!r} is no business date; write it as 2026-11-23")
+    return date
+
+
+def say(line: str) -> None:
+    """A line of news on stderr."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def add_wait(parser: argparse.ArgumentParser) -> None:
@@ -145,7 +159,7 @@ def _time(value: str) -> float:
 def _positive(value: str) -> int:
     if not value.isdecimal() or int(value) == 0:
         raise argparse.ArgumentTypeError(f"{value!r} is no number above 0; write it as 20")
-    return int(value)
+    return min(int(value), sys.maxsize)
 
 
 def _report(parsed: argparse.Namespace, error: BaseException, exit_code: int, message: str) -> int:
@@ -187,9 +201,11 @@ def _print(text: str) -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         print(text, flush=True)
-    except BrokenPipeError:
+    except OSError as error:
         # What is left in the buffer would fail again when the interpreter ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            raise
 
 
 def _configured(parsed: argparse.Namespace) -> Config:
@@ -230,7 +246,7 @@ def _add_show_arguments(parser: argparse.ArgumentParser) -> None:
 def _history(parsed: argparse.Namespace) -> Answer:
     config = _configured(parsed)
     require_folder(config.store)
-    entries = Ledger(open_store(config.store), parsed.corpus).history(parsed.limit)
+    entries = Ledger(open_store(config.store), parsed.corpus).history(parsed.limit, say)
     lines = [_history_line(entry) for entry in entries] or [f"no runs of {parsed.corpus} yet"]
     return Answer("\n".join(lines), {"corpus": parsed.corpus, "runs": [asdict(entry) for entry in entries]})
 

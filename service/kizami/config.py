@@ -28,6 +28,8 @@ MAX_PART_BYTES: Final = GIB // 2 - MAX_DOCUMENT_BYTES
 
 _SIZES: Final = {"B": 1, "KiB": KIB, "MiB": MIB, "GiB": GIB}
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600}
+_LONGEST_SECONDS: Final = 366 * 86400
+"""Of a duration: what is longer than a year is a mistake, and in the end no system call takes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,10 @@ def parse_config(text: str, folder: Path) -> Config:
     the key."""
     try:
         content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # also a number of thousands of digits, tables in each other without end
         raise ConfigurationError(f"cannot be read: {error}") from None
     return _config(content, folder)
 
@@ -358,7 +363,7 @@ def _timezone(name: str) -> ZoneInfo:
 
 
 def _size(value: object, where: str) -> int:
-    match = re.fullmatch(r"(\d+)\s*(B|KiB|MiB|GiB)", str(value))
+    match = re.fullmatch(r"(\d{1,18})\s*(B|KiB|MiB|GiB)", str(value))
     if isinstance(value, bool) or not match:
         raise ConfigurationError(f"{where} is {value!r}; write a size like 32MiB (B, KiB, MiB or GiB)")
     return int(match[1]) * _SIZES[match[2]]
@@ -373,4 +378,7 @@ def duration(value: object, where: str) -> float:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|m|h)", str(value))
     if not match or float(match[1]) == 0:
         raise ConfigurationError(f"{where} is {value!r}; write a duration like 90s (s, m or h)")
-    return float(match[1]) * _SECONDS[match[2]]
+    seconds = float(match[1]) * _SECONDS[match[2]]
+    if seconds > _LONGEST_SECONDS:
+        raise ConfigurationError(f"{where} is longer than a year: write a duration like 90s (s, m or h)")
+    return seconds

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import islice
 from typing import Final
 
 from kizami import json_form, layout
-from kizami.errors import KizamiError, RunExistsError
+from kizami.errors import DataError, KizamiError, RunExistsError
 from kizami.gates import Gate
 from kizami.stores.base import ConditionFailedError, ObjectMissingError, ObjectStore
 
@@ -181,16 +180,26 @@ class Ledger:
         except ObjectMissingError:
             return None
 
-    def history(self, limit: int | None = None) -> list[RunEntry]:
-        """The newest ``limit`` entries, or all, the newest first. Raises UnavailableError, DataError."""
-        return list(islice(self.newest(), limit))
+    def history(self, limit: int | None = None, say: Callable[[str], None] | None = None) -> list[RunEntry]:
+        """The newest ``limit`` entries, or all, the newest first, as :meth:`newest` gives them."""
+        return list(islice(self.newest(say), limit))
 
-    def newest(self) -> Iterator[RunEntry]:
-        """All entries, the newest first, each read when it is asked for. Raises UnavailableError, DataError."""
+    def newest(self, say: Callable[[str], None] | None = None) -> Iterator[RunEntry]:
+        """All entries, the newest first, each read when it is asked for. Raises UnavailableError.
+
+        One that cannot be read, damaged or of a later version, is told to ``say`` and left out, so that it hides none
+        of the others; without ``say`` DataError is raised.
+        """
         infos = self._store.list(layout.runs_prefix(self._corpus))
         for key in sorted((info.key for info in infos), reverse=True):
-            with suppress(ObjectMissingError):  # retention has removed it since
+            try:
                 yield _decode(self._store.get(key).body, key)
+            except ObjectMissingError:
+                continue  # retention has removed it since
+            except DataError as error:
+                if say is None:
+                    raise
+                say(f"left out of the ledger: {error}")
 
 
 def error_entry(error: BaseException) -> ErrorEntry:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import re
-import sys
 from dataclasses import asdict
 from typing import Final
 
 from kizami.aftermath import after_check
-from kizami.cli import Answer, Verb, add_corpus, business_date
+from kizami.cli import Answer, Verb, add_corpus, business_date, say
 from kizami.config import load_config
 from kizami.punctuality import judge, look
 from kizami.record import now
@@ -31,8 +30,8 @@ def _check(parsed: argparse.Namespace) -> Answer:
     require_folder(config.store)
     store, moment = open_store(config.store), now()
     date = parsed.date or moment.astimezone(config.timezone).date()
-    answer = judge(look(store, corpus.name, date.isoformat()), corpus, parsed.by, config.timezone, moment)
-    after_check(config, store, lambda line: print(line, file=sys.stderr, flush=True), answer)
+    answer = judge(look(store, corpus.name, date.isoformat(), say=say), corpus, parsed.by, config.timezone, moment)
+    after_check(config, store, say, answer)
     data = {**asdict(answer), "outcome": answer.outcome.name.lower(), "line": str(answer)}
     return Answer(str(answer), data, exit_code=0 if answer.outcome.is_well else 1)
 

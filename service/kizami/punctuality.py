@@ -98,10 +98,18 @@ def due_at(date: str, by: dt.time | None, zone: ZoneInfo) -> dt.datetime:
     return local.astimezone(dt.UTC)
 
 
-def look(store: ObjectStore, corpus: str, date: str, *, sleep: Callable[[float], None] = time.sleep) -> Situation:
-    """What the store shows of a date. Raises UnavailableError, DataError."""
+def look(
+    store: ObjectStore,
+    corpus: str,
+    date: str,
+    *,
+    sleep: Callable[[float], None] = time.sleep,
+    say: Callable[[str], None] | None = None,
+) -> Situation:
+    """What the store shows of a date. ``say`` is told of entries of the ledger that cannot be read; None: DataError.
+    Raises UnavailableError, DataError."""
     ledger = Ledger(store, corpus)
-    entries = tuple(_about(ledger.newest(), date))
+    entries = tuple(_about(ledger.newest(say), date))
     head, holder = _head(store, corpus)
     if any(_left_open(entry, date, holder) for entry in entries):
         sleep(_CLOSING_SECONDS)

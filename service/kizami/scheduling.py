@@ -15,6 +15,7 @@ from kizami.cli import Answer, Verb, add_corpus, add_wait
 from kizami.config import load_config
 from kizami.deadline import duration
 from kizami.errors import ConfigurationError
+from kizami.log import without_credentials
 from kizami.monitoring import time_of_day
 from kizami.schedules import Schedule, cron, kubernetes, systemd
 from kizami.schedules.kubernetes import Cluster
@@ -51,6 +52,11 @@ def _schedule(parsed: argparse.Namespace) -> Answer:
             f"--wait {duration(parsed.wait)} is not shorter than --timeout {duration(parsed.timeout)}, after which it "
             "is stopped: give more of the one or less of the other"
         )
+    if parsed.address and without_credentials(parsed.address) != parsed.address:
+        raise ConfigurationError(
+            "--address holds credentials, and others can read a schedule: give it as RAY_API_SERVER_ADDRESS with the "
+            "other secrets"
+        )
     address = ("--address", parsed.address) if parsed.address else ()
     wait = ("--wait", duration(parsed.wait)) if parsed.wait else ()
     schedule = Schedule(
@@ -64,9 +70,14 @@ def _schedule(parsed: argparse.Namespace) -> Answer:
     files = _files(schedule, asked, is_local=is_local)
     if parsed.write is None:
         return Answer(_text(files), {"files": files})
-    parsed.write.mkdir(parents=True, exist_ok=True)
-    for name, content in files.items():
-        (parsed.write / name).write_text(content, "utf-8")
+    try:
+        parsed.write.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            (parsed.write / name).write_text(content, "utf-8")
+    except OSError as error:
+        raise ConfigurationError(
+            f"{error.filename or parsed.write} cannot be written ({error.strerror}): name another folder with --write"
+        ) from None
     return Answer("\n".join(str(parsed.write / name) for name in files), {"files": files})
 
 
@@ -133,10 +144,28 @@ def _ray_version() -> str:
 
 
 def _duration(value: str) -> int:
-    match = re.fullmatch(r"([1-9]\d*)(s|m|h)", value)
+    match = re.fullmatch(r"([1-9]\d{0,6})(s|m|h)", value)
     if not match:
         raise argparse.ArgumentTypeError(f"{value!r} is no duration; write it as 90s, 15m or 6h")
     return int(match[1]) * _SECONDS[match[2]]
+
+
+def _user(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", value):
+        raise argparse.ArgumentTypeError(f"{value!r} is no user's name or number")
+    return value
+
+
+def _image(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_./:@-]*", value):
+        raise argparse.ArgumentTypeError(f"{value!r} is no container image; write it as registry/kizami:0.1.0")
+    return value
+
+
+def _namespace(value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", value):
+        raise argparse.ArgumentTypeError(f"{value!r} is no namespace: Kubernetes takes a-z, 0-9 and -, 63 at the most")
+    return value
 
 
 def _program_path(value: str) -> str:
@@ -146,8 +175,8 @@ def _program_path(value: str) -> str:
 
 
 def _count(value: str) -> int:
-    if not value.isdecimal() or int(value) == 0:
-        raise argparse.ArgumentTypeError(f"{value!r} is no number above 0")
+    if not re.fullmatch(r"[1-9]\d{0,5}", value):
+        raise argparse.ArgumentTypeError(f"{value!r} is no number from 1 to 999999")
     return int(value)
 
 
@@ -169,12 +198,16 @@ def _add_schedule_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--jitter", type=_duration, metavar="T", help="systemd: start up to so much later (default: 5m)"
     )
-    parser.add_argument("--user", metavar="NAME", help="systemd: the user to run it as (default: root)")
+    parser.add_argument("--user", type=_user, metavar="NAME", help="systemd: the user to run it as (default: root)")
     parser.add_argument(
         "--kind", choices=("cronjob", "rayjob"), help="k8s: a CronJob (default), or KubeRay's RayJob for one run"
     )
-    parser.add_argument("--image", metavar="IMAGE", help="k8s: the container image (default: kizami:VERSION)")
-    parser.add_argument("--namespace", metavar="NAME", help="k8s: the namespace (default: kubectl's own)")
+    parser.add_argument(
+        "--image", type=_image, metavar="IMAGE", help="k8s: the container image (default: kizami:VERSION)"
+    )
+    parser.add_argument(
+        "--namespace", type=_namespace, metavar="NAME", help="k8s: the namespace (default: kubectl's own)"
+    )
     parser.add_argument("--workers", type=_count, metavar="N", help="k8s: workers of a RayJob (default: 2)")
 
 

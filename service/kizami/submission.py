@@ -6,6 +6,7 @@ and ids are no business of theirs; nor is a host of the cluster asked for a conf
 
 from __future__ import annotations
 
+import datetime as dt
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,9 @@ from typing import TYPE_CHECKING
 
 from kizami import json_form, layout
 from kizami.config import Config, parse_config
-from kizami.errors import ConfigurationError, RunExistsError, UnavailableError
+from kizami.errors import ConfigurationError, DataError, RunExistsError, UnavailableError
 from kizami.ledger import Ledger, RunEntry, exists
+from kizami.punctuality import JOBS
 from kizami.renewal import NOTHING, Renewal
 from kizami.stores import ConditionFailedError, ObjectMissingError, ObjectStore
 
@@ -45,6 +47,12 @@ class Submission:
     """How long a source that is not there yet is waited for, from when the job begins."""
     words: str | None = None
     """Where the user dictionary was read; its bytes are in an object beside this one."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for what a run cannot be made of."""
+        dt.date.fromisoformat(self.date)
+        if self.verb not in JOBS:
+            raise ValueError(f"{self.verb!r} is no verb that can be submitted")
 
     def config(self) -> Config:
         """The configuration. Raises ConfigurationError for what this version of Kizami does not understand."""
@@ -97,10 +105,13 @@ def write_submission(store: ObjectStore, submission: Submission, user: UserDicti
 
 
 def read_submission(store: ObjectStore, place: Place) -> tuple[Submission, UserDictionary | None]:
-    """A submission, with the user dictionary that came with it. Raises ConfigurationError where there is none."""
+    """A submission, with the user dictionary that came with it. Raises ConfigurationError where there is none, and
+    DataError where it is damaged."""
     key = layout.submission_key(place.corpus, place.run)
     try:
         submission = json_form.decode(Submission, store.get(key).body, key)
+        if (submission.corpus, submission.run) != (place.corpus, place.run):
+            raise DataError(f"{place} is of another run, {submission.run} of {submission.corpus}: submit it again")
         if submission.words is None:
             return submission, None
         words = store.get(layout.submitted_words_key(place.corpus, place.run)).body

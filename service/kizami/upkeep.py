@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import datetime as dt
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -19,6 +20,7 @@ from kizami.config import Config, CorpusConfig, load_config
 from kizami.identity import has_form
 from kizami.ledger import RunEntry, State
 from kizami.record import new_id, now, timestamp
+from kizami.remedies import run_again
 from kizami.renewal import read_ids
 from kizami.retention import Terms
 from kizami.rollback import Rollback, roll_back
@@ -126,7 +128,7 @@ def _rollback(parsed: argparse.Namespace) -> Answer:
     with interruption.watching(), undertaking(store, config.lock, entry, say=_say, interruption=interruption) as held:
         interruption.check()
         done = roll_back(held, parsed.corpus, parsed.snapshot)
-        text = _rollback_text(done, parsed.corpus)
+        text = _rollback_text(done, config.corpus(parsed.corpus), now().astimezone(config.timezone).date())
         held.record.note(snapshot=done.pointer.snapshot, date=done.pointer.date, outcome=text.splitlines()[0])
         held.record.end(State.DONE)
     data = {
@@ -138,16 +140,14 @@ def _rollback(parsed: argparse.Namespace) -> Answer:
     return Answer(text, data)
 
 
-def _rollback_text(done: Rollback, corpus: str) -> str:
+def _rollback_text(done: Rollback, corpus: CorpusConfig, today: dt.date) -> str:
     pointer = done.pointer
     if done.did_nothing:
-        return f"nothing to do: {corpus} is at {pointer.snapshot} of {pointer.date}, and nothing is newer"
-    lines = [f"{corpus} is back at {pointer.snapshot} of {pointer.date}; withdrawn: {_names(done.withdrawn)}"]
+        return f"nothing to do: {corpus.name} is at {pointer.snapshot} of {pointer.date}, and nothing is newer"
+    lines = [f"{corpus.name} is back at {pointer.snapshot} of {pointer.date}; withdrawn: {_names(done.withdrawn)}"]
     for date, snapshot in done.dates.items():
-        what = (
-            f"names {snapshot} now" if snapshot else f"has no snapshot any more; `kizami run {corpus}` makes a new one"
-        )
-        lines.append(f"{date} {what}")
+        again = f"has no snapshot any more; `{run_again(corpus, date, today)}` makes a new one"
+        lines.append(f"{date} {f'names {snapshot} now' if snapshot else again}")
     return "\n".join(lines)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -221,6 +222,22 @@ def test_stopping_a_job_ends_its_run_in_order(submitter: Submitter) -> None:
     entry = submitter.entry()
     assert (entry.state, entry.exit_code) == (State.INTERRUPTED, 143)
     assert head(submitter.store).holder is None
+
+
+def test_a_run_that_is_killed_is_explained_in_one_short_line(submitter: Submitter) -> None:
+    """Exit 69, and what the ledger says; the log, which was shown as it came, is not in the message again."""
+    rule = submitter.cluster.proxy.hold("PUT", r"/staging/", times=None)
+    with submitter.start() as process:
+        rule.await_reached(60)
+        os.kill(int((submitter.entry().process or "").split(":")[1]), signal.SIGKILL)
+        _drop(rule)
+        assert process.wait(60) == 69, process.stderr
+        last = process.stderr.splitlines()[-1]
+    run = submitter.entry().run
+    assert last.startswith(f"kizami: run {run} is started in the ledger (at analyse) and has not closed its entry; ")
+    assert "Ray says: Job entrypoint command failed with exit code 137. Dead, it loses its lock after 4 s" in last
+    assert "read 12 documents" in process.stderr
+    assert "read 12 documents" not in last
 
 
 def test_who_stops_waiting_does_not_stop_the_run(submitter: Submitter) -> None:

@@ -118,6 +118,8 @@ def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None
         ["path"],
         ["path", CORPUS, "--date", "23.11.2026"],
         ["path", CORPUS, "--date", "2026-11-31"],
+        ["path", CORPUS, "--date", "0001-01-01"],
+        ["path", CORPUS, "--date", "9999-12-31"],
         ["path", CORPUS, "--dat"],
         ["show", CORPUS],
         ["history", CORPUS, "--limit", "0"],
@@ -261,6 +263,19 @@ def test_history_gives_programs_the_entries(
     assert main(["history", CORPUS, "--config", config, "--json"]) == 0
     expected = [json.loads(json_form.encode(each)) for each in entries]
     assert json.loads(capsys.readouterr().out) == {"corpus": CORPUS, "runs": expected}
+
+
+def test_history_takes_any_limit(config: str) -> None:
+    """Also one beyond what a machine counts to."""
+    assert main(["history", "novels", "--limit", "9" * 30, "--config", config]) == 0
+
+
+def test_a_file_is_no_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where a folder should be: not taken for a store in which nothing is."""
+    config = write_config(tmp_path, str(tmp_path / "kizami.toml"))
+    for verb in ("history", "check"):
+        assert main([verb, CORPUS, "--config", config]) == 78
+        assert "kizami.toml is a file and no folder" in capsys.readouterr().err
 
 
 def test_history_of_a_corpus_without_runs(config: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -106,6 +106,17 @@ FAULTS = {
         STORE + CORPUS.replace("dumps/recipes.jsonl", "dumps/{date:%H}/"),
         "corpora.recipes.source has '{date:%H}' in it; a date is written with %Y, %m and %d",
     ),
+    "a number of thousands of digits": (STORE + CORPUS + f"retention_dates = {'9' * 5000}", "cannot be read: "),
+    "lists without end": (STORE + CORPUS + f"x = {'[' * 5000}", "cannot be read: "),
+    "a size beyond all sizes": (STORE + CORPUS + f'part_bytes = "{"9" * 5000}B"', "write a size like 32MiB"),
+    "a duration beyond all durations": (
+        STORE + CORPUS + f'time_limit = "{"9" * 400}h"',
+        "corpora.recipes.time_limit is longer than a year",
+    ),
+    "a beat that no clock can wait for": (
+        STORE + '[lock]\nbeat = "9999999h"\nexpiry = "99999999h"\n' + CORPUS,
+        "lock.beat is longer than a year",
+    ),
     "unknown key": ('stroe = "x"' + CORPUS, "unknown key stroe (did you mean store?); known here: corpora, lock, "),
     "unknown key of a corpus": (
         STORE + CORPUS + 'normalization = "none"',

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from kizami import layout
+from kizami import json_form, layout
 from kizami.errors import DataError
 from kizami.ledger import Ledger, RunCounts, RunEntry, State, error_entry
 from support.memory_store import MemoryStore
@@ -95,6 +95,21 @@ def test_a_damaged_entry_is_named(store: MemoryStore) -> None:
     store.put(layout.run_key("recipes", "x"), b"{")
     with pytest.raises(DataError, match=r"^v1/recipes/runs/x\.json is no JSON"):
         Ledger(store, "recipes").history()
+
+
+def test_a_damaged_entry_hides_none_of_the_others(store: MemoryStore) -> None:
+    """Where somebody can be told, it is: one that is no JSON, one of a later version, and a stray file."""
+    ledger = Ledger(store, "recipes")
+    ledger.write(PUBLISHED)
+    later = json_form.encode(PUBLISHED).replace(b'"published"', b'"paused"')
+    for name, body in (("x", b"{"), ("y", later), ("0", b"")):
+        store.put(layout.run_key("recipes", name), body)
+    told: list[str] = []
+    assert ledger.history(1, told.append) == [PUBLISHED]
+    assert [line.partition(".json ")[0] for line in told] == [
+        "left out of the ledger: 'state' of v1/recipes/runs/y",
+        "left out of the ledger: v1/recipes/runs/x",
+    ]
 
 
 def test_an_error_is_told_by_name_and_message() -> None:

@@ -368,3 +368,12 @@ def test_old_entries_are_not_read(shop: Shop) -> None:
     for day in range(1, 25):
         shop.has(entry(State.FAILED, f"202611{day:02}T180000Z-a", started_at=f"2026-11-{day:02}T18:00:00Z", date=DATE))
     assert look(shop.store, CORPUS, DATE).entries == ()
+
+
+def test_a_damaged_entry_does_not_blind_the_monitor(shop: Shop) -> None:
+    """It is told, and what the others say of the date stands."""
+    shop.has(FAILED).store.put(layout.run_key(CORPUS, "99999999T000000Z-x"), b"")
+    told: list[str] = []
+    found = look(shop.store, CORPUS, DATE, say=told.append)
+    assert found.entries == (FAILED,)
+    assert len(told) == 1

@@ -340,6 +340,9 @@ def test_every_corpus_has_a_name_of_its_own() -> None:
         (["cron", "--wait", "90m", "--timeout", "1h"], "--wait 90m is not shorter than --timeout 1h"),
         (["systemd", "--program", "/a'b/kizami"], "no program with a quote or backslash"),
         (["cron", "--program", "/a\nb/kizami"], "a path with a control character"),
+        (["cron", "--address", "http://kim:hunter2@head:8265"], "--address holds credentials"),
+        (["cron", "--write", "/proc/none"], "/proc/none cannot be written (No such file or directory)"),
+        (["systemd", "--write", "/dev/null"], "/dev/null cannot be written (File exists)"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -367,6 +370,30 @@ def test_a_late_dump_is_waited_for(folder: Path, capsys: pytest.CaptureFixture[s
     assert command[-2:] == ["--wait", "90m"]
     parsed = build_parser(VERBS).parse_args(command[1:])
     assert (parsed.wait, getattr(parsed, "no_wait", False)) == (5400.0, False)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["systemd", "--user", "a\nExecStartPre=/bin/sh"],
+        ["systemd", "--user", ""],
+        ["systemd", "--timeout", f"{'9' * 30}h"],
+        ["k8s", "--namespace", "A_B"],
+        ["k8s", "--image", "a\nb"],
+        ["k8s", "--image", ""],
+        ["k8s", "--kind", "rayjob", "--workers", "9" * 30],
+    ],
+    ids=lambda value: " ".join(value).replace("\n", " "),
+)
+def test_no_option_brings_in_what_the_file_cannot_hold(
+    folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    """A usage error, where systemd or Kubernetes would refuse the file, or read a line of it as another setting."""
+    form, *more = arguments
+    with pytest.raises(SystemExit) as ended:
+        main(["schedule", form, "recipes", "--config", str(configuration(folder)), *more])
+    assert ended.value.code == 2
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize("at", ["3", "24:00", "03:60", "3:0", "03:00:00", "now"])

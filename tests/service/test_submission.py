@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from kizami import layout
+from kizami import json_form, layout
 from kizami.analysis.user_dictionary import UserDictionary
-from kizami.errors import ConfigurationError, RunExistsError
+from kizami.errors import ConfigurationError, DataError, RunExistsError
 from kizami.ledger import Ledger, RunEntry, State
 from kizami.renewal import renewal_of
 from kizami.stores import open_store
@@ -61,6 +61,25 @@ def test_a_configuration_of_another_version_is_named() -> None:
 def test_a_submission_that_is_gone_says_why(store: MemoryStore) -> None:
     """78, with what may have become of it."""
     with pytest.raises(ConfigurationError, match=r"is not there: a submission is removed when its run ends"):
+        read_submission(store, PLACE)
+
+
+@pytest.mark.parametrize(
+    ("written", "instead", "message"),
+    [
+        ("2026-11-23", "tomorrow", r"makes no sense \(Invalid isoformat string: 'tomorrow'\)"),
+        ('"verb": "run"', '"verb": "warm"', r"makes no sense \('warm' is no verb that can be submitted\)"),
+        (RUN, "another", r"is of another run, another of recipes: submit it again"),
+        ('"corpus": "recipes"', '"corpus": "novels"', r"is of another run, .* of novels: submit it again"),
+    ],
+)
+def test_a_damaged_submission_is_no_bug_and_no_other_run(
+    store: MemoryStore, written: str, instead: str, message: str
+) -> None:
+    """65: what a later version asks for is not taken for a run, nor a run made under another id a second time."""
+    body = json_form.encode(SUBMISSION).decode().replace(written, instead, 1)
+    store.put(layout.submission_key("recipes", RUN), body.encode())
+    with pytest.raises(DataError, match=message):
         read_submission(store, PLACE)
 
 

@@ -64,7 +64,7 @@ def test_rollback_says_what_it_did(url: str, tmp_path: Path, capsys: pytest.Capt
     assert main(["rollback", CORPUS, "b", "--config", config]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "recipes is back at b of 2026-11-22; withdrawn: c of 2026-11-23",
-        "2026-11-23 has no snapshot any more; `kizami run recipes` makes a new one",
+        "2026-11-23 has no snapshot any more; `kizami run recipes --date 2026-11-23 --as-of-now` makes a new one",
     ]
     assert shown(open_store(url)) == {"latest": "b", DATES[0]: "a", DATES[1]: "b"}
     assert main(["path", CORPUS, "--config", config]) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import stat
 from pathlib import Path
 from typing import Final
 
@@ -74,7 +75,8 @@ def require_folder(url: str) -> None:
     if "://" in url:
         return
     try:
-        Path(url).expanduser().stat()
+        if not stat.S_ISDIR(Path(url).expanduser().stat().st_mode):
+            raise ConfigurationError(f"the store {url} is a file and no folder: correct `store` in the configuration")
     except (FileNotFoundError, NotADirectoryError):
         raise ConfigurationError(
             f"the store {url} does not exist: correct `store` in the configuration; the first `kizami run` makes it"
