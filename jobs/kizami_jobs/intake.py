@@ -8,11 +8,10 @@ from typing import Final
 
 from kizami.config import CorpusConfig
 from kizami.errors import DataError
-from kizami.identity import has_form
+from kizami.identity import has_form, id_columns_of
 from kizami.ledger import RunCounts
 from kizami.renewal import Renewal
 from kizami.sources import SourceFile
-from kizami.sources.columns import id_columns_of
 from kizami.suppression import Suppression
 from kizami_jobs.reading import Corpus
 from kizami_schemas import v1

@@ -15,6 +15,11 @@ _ESCAPES: Final = (("%", "%25"), (_SEPARATOR, "%2F"))
 _STRAY: Final = re.compile("%(?!25|2F)")
 
 
+def id_columns_of(id_column: str | Sequence[str]) -> tuple[str, ...]:
+    """The columns of an id, as the configuration has it: one, or several."""
+    return (id_column,) if isinstance(id_column, str) else tuple(id_column)
+
+
 def document_id(*values: str | int) -> str:
     """The ``doc_id`` of the document with this id: the values of the corpus's id columns, in the configured order.
 

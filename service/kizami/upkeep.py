@@ -17,7 +17,7 @@ from kizami.catalogue import Publication
 from kizami.cleaning import clean, preview
 from kizami.cli import Answer, Verb, add_corpus
 from kizami.config import Config, CorpusConfig, load_config
-from kizami.identity import has_form
+from kizami.identity import has_form, id_columns_of
 from kizami.ledger import RunEntry, State
 from kizami.record import new_id, now, timestamp
 from kizami.remedies import run_again
@@ -25,7 +25,6 @@ from kizami.renewal import read_ids
 from kizami.retention import Terms
 from kizami.rollback import Rollback, roll_back
 from kizami.signals import Interruption
-from kizami.sources.columns import id_columns_of
 from kizami.stores import ObjectStore, Versioning, open_store, require_folder
 from kizami.takedown import TakeDown, checked_ids, take_down
 from kizami.undertaking import undertaking

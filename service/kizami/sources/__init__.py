@@ -14,8 +14,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from kizami.identity import id_columns_of
 from kizami.sources.blocks import BLOCK_BYTES, Block, BlockBuilder, gathered
-from kizami.sources.columns import absent_columns, id_columns_of
+from kizami.sources.columns import absent_columns
 from kizami.sources.csv_file import read_csv
 from kizami.sources.files import NotThereYetError, SourceFile, list_files
 from kizami.sources.jsonl import read_jsonl

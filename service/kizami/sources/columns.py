@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from kizami.errors import ConfigurationError
+from kizami.identity import id_columns_of
 
 NAMED_COLUMNS: Final = 1_000
 """Column names kept for a message: JSON whose keys are data (a date, an id) has as many as it likes."""
@@ -30,11 +31,6 @@ class FieldPath:
         """Read the configured name of a field."""
         head, dot, key = name.partition(".")
         return cls(name, head, key if dot else None)
-
-
-def id_columns_of(id_column: str | Sequence[str]) -> tuple[str, ...]:
-    """The columns of an id, as the configuration has it: one, or several."""
-    return (id_column,) if isinstance(id_column, str) else tuple(id_column)
 
 
 def absent_columns(seen: Set[str], *, source: str, id_column: str | Sequence[str], fields: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from kizami.database import Database
-from kizami.sources.columns import id_columns_of
+from kizami.identity import id_columns_of
 from kizami.sources.files import SourceFile, list_files, require_marker
 from kizami.sources.pieces import cut_files
 from kizami.sources.postgresql.view import DatabaseView, RangePart
