@@ -9,9 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-import requests
 from ray.exceptions import AuthenticationError, RayError
-from ray.job_submission import JobStatus, JobSubmissionClient
+from ray.job_submission import JobSubmissionClient
 
 from kizami.errors import ConfigurationError, UnavailableError
 from kizami.log import without_credentials
@@ -28,7 +27,6 @@ class JobState:
     """What Ray says of a job."""
 
     ended: bool
-    succeeded: bool
     message: str
     exit_code: int | None
     """That of its command; None where it never ran or was killed."""
@@ -66,7 +64,6 @@ class JobsApi:
         info = self._ask(lambda: self._client.get_job_info(run))
         return JobState(
             ended=info.status.is_terminal(),
-            succeeded=info.status == JobStatus.SUCCEEDED,
             # It has the end of the log in it, which was shown already.
             message=" ".join(str(info.message or info.status).partition(", last available logs")[0].split()),
             exit_code=info.driver_exit_code,
@@ -86,7 +83,7 @@ class JobsApi:
             yield
         except AuthenticationError as error:
             raise refused(f"at {self._shown}") from error
-        except (requests.RequestException, RayError, OSError, RuntimeError, ValueError) as error:
+        except (RayError, OSError, RuntimeError, ValueError) as error:
             raise UnavailableError(
                 f"the Jobs API of the Ray cluster at {self._shown} does not answer as it should "
                 f"({first_line(error).replace(self._address, self._shown)}): see whether its head runs with a "

@@ -18,6 +18,7 @@ from kizami.errors import DataError
 from kizami.ledger import RunEntry, State
 from kizami.punctuality import JOBS, Outcome, Punctuality, has_published
 from kizami.stores import ConditionFailedError, ObjectMissingError, ObjectStore
+from kizami.webhook import EventRefusedError
 
 _KEPT_SECONDS: Final = 30 * 86400
 """After so long a notice is removed, sent or not: nobody waits for it any more."""
@@ -127,10 +128,10 @@ class Outbox:
     def deliver(self, send: Callable[[Notice], None]) -> None:
         """Give ``send`` all that is to be sent, the oldest first.
 
-        What it raises ends it, and the rest stays for the next time; DataError, for what cannot be read, is raised
-        when the others are sent.
+        What it raises ends it, and the rest stays for the next time. DataError, for what cannot be read, and
+        EventRefusedError are raised when the others are sent: one of them is not to keep the others back for a month.
         """
-        damage: DataError | None = None
+        fault: DataError | EventRefusedError | None = None
         waiting = sorted(self._store.list(self._pending), key=lambda info: -info.age_seconds)
         for info in waiting:
             if info.age_seconds >= _KEPT_SECONDS:
@@ -142,9 +143,9 @@ class Outbox:
                 self.mark_sent(notice)
             except ObjectMissingError:
                 continue  # somebody else has sent it since
-            except DataError as error:
-                damage = damage or error
+            except (DataError, EventRefusedError) as error:
+                fault = fault or error
         if waiting:
             self._store.delete(info.key for info in self._store.list(self._sent) if info.age_seconds >= _KEPT_SECONDS)
-        if damage:
-            raise damage
+        if fault:
+            raise fault

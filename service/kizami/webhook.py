@@ -19,8 +19,15 @@ _TIMEOUT_SECONDS: Final = 10.0
 """A run waits so long for an answer at the most."""
 
 
+_REFUSALS: Final = frozenset({400, 413, 422})
+
+
 class WebhookError(Exception):
     """It did not take the event; the message says why, without the URL."""
+
+
+class EventRefusedError(WebhookError):
+    """It refused this very event, and may take others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +39,8 @@ class Webhook:
 
     def post(self, event: str, text: str) -> None:
         """Send one event: ``{"text": …, "event_id": …}``, the id as ``Idempotency-Key`` too. Raises WebhookError unless
-        the answer is 2xx and in time."""
-        outcome: list[str | None] = []
+        the answer is 2xx and in time, EventRefusedError where it is 400, 413 or 422."""
+        outcome: list[WebhookError | None] = []
         # In a thread: urllib's own time-out begins anew with each byte of an answer.
         thread = threading.Thread(target=lambda: outcome.append(self._fault(event, text)), daemon=True)
         thread.start()
@@ -41,27 +48,30 @@ class Webhook:
         if not outcome:
             raise WebhookError(f"no answer within {self.timeout_seconds:g} s")
         if outcome[0] is not None:
-            raise WebhookError(outcome[0])
+            raise outcome[0]
 
-    def _fault(self, event: str, text: str) -> str | None:
+    def _fault(self, event: str, text: str) -> WebhookError | None:
         """Send it; what went wrong, if something did."""
         # Slack takes <…> and & for its own; what knows Markdown understands the entities too.
         body = json.dumps({"text": html.escape(text, quote=False), "event_id": event}).encode()
         headers = {"Content-Type": "application/json", "Idempotency-Key": event}
         try:
             if not self.url.startswith(("https://", "http://")):
-                return f"{VARIABLE} is no http:// or https:// URL"
+                return WebhookError(f"{VARIABLE} is no http:// or https:// URL")
             request = urllib.request.Request(self.url, body, headers, method="POST")
             with urllib.request.build_opener(_NoRedirect).open(request, timeout=self.timeout_seconds):
                 return None
         except urllib.error.HTTPError as error:
             with error:
-                return f"HTTP {error.code}"
+                kind = EventRefusedError if error.code in _REFUSALS else WebhookError
+                return kind(f"HTTP {error.code}")
         except urllib.error.URLError as error:
             reason = error.reason  # never the error itself: some repeat the URL
-            return reason.strerror or type(reason).__name__ if isinstance(reason, OSError) else "no connection"
+            if isinstance(reason, OSError):
+                return WebhookError(reason.strerror or type(reason).__name__)
+            return WebhookError("no connection")
         except (OSError, ValueError, http.client.HTTPException) as error:
-            return type(error).__name__
+            return WebhookError(type(error).__name__)
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

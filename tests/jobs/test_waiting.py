@@ -30,12 +30,12 @@ PUBLISHED = replace(STARTED, state=State.PUBLISHED, stage="publish", exit_code=0
 FAILED = replace(
     STARTED, state=State.FAILED, stage="read", exit_code=65, error=ErrorEntry("DataError", "a.jsonl is truncated")
 )
-RUNNING = JobState(False, False, "RUNNING", None)
+RUNNING = JobState(False, "RUNNING", None)
 AWAY = UnavailableError("the Jobs API does not answer")
 
 
 def _ended(exit_code: int | None) -> JobState:
-    return JobState(True, exit_code == 0, f"ended with {exit_code}", exit_code)
+    return JobState(True, f"ended with {exit_code}", exit_code)
 
 
 @dataclass

@@ -11,7 +11,7 @@ from kizami.errors import DataError
 from kizami.ledger import RunEntry, State
 from kizami.notices import Kind, Notice, Outbox, of_check, of_ledger
 from kizami.punctuality import Outcome, Punctuality
-from kizami.webhook import WebhookError
+from kizami.webhook import EventRefusedError, WebhookError
 from support.memory_store import Clock, MemoryStore
 
 DATE, BEFORE = "2026-11-27", "2026-11-26"
@@ -163,6 +163,24 @@ def test_what_cannot_be_sent_is_kept(outbox: Outbox, clock: Clock) -> None:
     assert tried == ["c", "c", "a", "b"]
     outbox.deliver(send)
     assert len(tried) == 4
+
+
+def test_a_refused_notice_holds_up_no_other(outbox: Outbox, clock: Clock) -> None:
+    """It stays, and is told of when the others are sent."""
+    sent: list[str] = []
+
+    def send(given: Notice) -> None:
+        if given.id == "a":
+            raise EventRefusedError("HTTP 400")
+        sent.append(given.id)
+
+    for name in "ab":
+        outbox.add(notice(name))
+        clock.now += 60
+    for _ in range(2):
+        with pytest.raises(EventRefusedError):
+            outbox.deliver(send)
+    assert sent == ["b"]
 
 
 def test_a_damaged_notice_holds_up_no_other(outbox: Outbox) -> None:

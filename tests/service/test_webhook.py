@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from kizami.webhook import VARIABLE, Webhook, WebhookError, webhook_of_environment
+from kizami.webhook import VARIABLE, EventRefusedError, Webhook, WebhookError, webhook_of_environment
 from support.webhook_server import WebhookServer
 
 
@@ -34,12 +34,13 @@ def test_slack_takes_nothing_in_it_for_its_own(server: WebhookServer) -> None:
     assert server.deliveries[0].text == "&lt;!channel&gt;.jsonl &amp; 'x'"
 
 
-@pytest.mark.parametrize("status", [301, 302, 307, 400, 404, 410, 429, 500, 503])
+@pytest.mark.parametrize("status", [301, 302, 307, 400, 404, 410, 413, 422, 429, 500, 503])
 def test_only_a_yes_is_a_yes(server: WebhookServer, status: int) -> None:
     """Everything else is named by its status; a redirect is not followed."""
     server.fail(status)
-    with pytest.raises(WebhookError, match=rf"^HTTP {status}$"):
+    with pytest.raises(WebhookError, match=rf"^HTTP {status}$") as raised:
         Webhook(server.url).post("id", "text")
+    assert isinstance(raised.value, EventRefusedError) == (status in {400, 413, 422})
     assert len(server.deliveries) == 1
 
 
