@@ -309,19 +309,16 @@ def _surfaces(
 
 
 def _slices(text: str, starts: Offsets, ends: Offsets) -> pa.StringArray:
-    """The slices ``[start, end)`` of a text, in code points, in order and disjoint."""
+    """The slices ``[start, end)`` of a text, in code points."""
     points = code_points(text)
     width = np.ones(len(points), np.int8)
     for first_wider in (0x80, 0x800, 0x10000):
         width += points >= first_wider
     byte_of = np.concatenate(([0], np.cumsum(width, dtype=np.int64)))
     first, last = byte_of[starts], byte_of[ends]
-    data = np.frombuffer(text.encode(), np.uint8)
-    gap_start, gap_end = np.concatenate(([0], last)), np.append(first, len(data))
-    inside = np.ones(len(data), np.bool_)
-    inside[ranges(gap_start, gap_end - gap_start)] = False
+    data = np.frombuffer(text.encode(), np.uint8)[ranges(first, last - first)]
     return pa.StringArray.from_buffers(
-        len(starts), pa.py_buffer(run_offsets(last - first)), pa.py_buffer(data[inside]), null_count=0
+        len(starts), pa.py_buffer(run_offsets(last - first)), pa.py_buffer(data), null_count=0
     )
 
 

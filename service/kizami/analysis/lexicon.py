@@ -24,7 +24,6 @@ import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
 from kizami.errors import ConfigurationError
-from kizami.runs import ranges
 
 # Place of each column in UniDic's 26 features, and the value that says there is none.
 _FEATURES: Final = {
@@ -253,7 +252,8 @@ def _cut_lines(lines: list[bytes]) -> tuple[bytes, pa.Int64Array | None]:
     plain = (last < starts[1:]) & (np.searchsorted(quotes, starts[:-1]) == np.searchsorted(quotes, last))
     first, end = starts[:-1][plain], last[plain] + 1
     data[end] = ord("\n")
-    content = data[ranges(first, end + 1 - first)].tobytes()
+    joined = data.tobytes()
+    content = b"".join(map(joined.__getitem__, map(slice, first.tolist(), (end + 1).tolist())))
     if plain.all():
         return content, None
     others = np.flatnonzero(~plain)
