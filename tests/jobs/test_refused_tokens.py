@@ -50,19 +50,14 @@ def test_a_run_that_the_cluster_refuses_exits_78(
         assert REFUSED in process.stderr.splitlines()[-1]
 
 
-def test_the_url_of_a_dashboard_is_no_cluster_to_run_on(
-    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_url_of_a_dashboard_is_no_cluster_to_run_on(config: Path, tmp_path: Path) -> None:
     """`kizami submit` takes one from RAY_ADDRESS, and who then types `kizami run` is told the difference."""
-    monkeypatch.setenv("RAY_ADDRESS", "http://kim:hunter2@head:8265")
-    assert main(["plan", "recipes", "--config", str(config)]) == 78
-    assert (
-        capsys.readouterr()
-        .err.splitlines()[-1]
-        .startswith(
-            "kizami: RAY_ADDRESS=http://head:8265 is the URL of a dashboard, to which `kizami submit` sends a run"
-        )
-    )
+    environment = {"RAY_ADDRESS": "http://kim:hunter2@head:8265"}
+    with KizamiProcess(["plan", "recipes", "--config", config], tmp_path, environment) as process:
+        assert process.wait() == 78, process.stderr
+        told = process.stderr.splitlines()[-1]
+    said = "kizami: RAY_ADDRESS=http://head:8265 is the URL of a dashboard, to which `kizami submit` sends a run"
+    assert told.startswith(said)
 
 
 def test_credentials_in_an_address_are_not_repeated(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
