@@ -19,15 +19,15 @@ run: $(VENV)/installed-run
 	@$(BIN)/python jobs/sample/first_rows.py
 
 # In two halves at once: much of the time of either is waiting. Each prints its own closing line. Nearly all tests of the
-# job are one half; those in test_c*.py make the other as long.
+# job are one half; those in test_[cf]*.py make the other as long.
 test: lint
 	$(MAKE) --no-print-directory --jobs 2 --output-sync=target test-jobs test-rest
 
 test-jobs:
-	$(BIN)/python -m pytest tests/jobs --ignore-glob '*/jobs/test_c*'
+	$(BIN)/python -m pytest tests/jobs --ignore-glob '*/jobs/test_[cf]*'
 
 test-rest:
-	$(BIN)/python -m pytest --ignore-glob '*/jobs/test_[!c]*'
+	$(BIN)/python -m pytest --ignore-glob '*/jobs/test_[!cf]*'
 
 test-exact: $(VENV)/installed-test
 	$(BIN)/python -m pytest -m exact
