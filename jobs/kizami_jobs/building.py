@@ -140,8 +140,7 @@ def build_parts(
                 raise _overdue(standing, corpus)
             progress.advance(standing.done)
         # The board may not have heard the last of it.
-        parts = [report.part for report in built]
-        progress.advance(Done(sum(part.texts for part in parts), sum(part.documents for part in parts)))
+        progress.advance(Done.of_all(report.part for report in built))
     finally:
         for task in pending:
             ray.cancel(task, force=True)

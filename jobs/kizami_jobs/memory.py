@@ -6,16 +6,19 @@ import psutil
 import pyarrow as pa
 
 
-def begin_task() -> None:
-    """Prepare this process for a task: Arrow is to use the C library's heap, as Python and numpy do, and what the task
-    before left there goes back to the system, some 100 MB.
+def use_one_heap() -> None:
+    """Let Arrow use the C library's heap from now on, as Python and numpy do: what one frees another takes.
 
-    With one heap, what one frees another takes. Arrow's default pool gives large blocks back at once and has the kernel
-    zero them anew: 4 % of the time of analysing, and more where cores compete for memory.
+    Arrow's own pool gives large blocks back at once and has the kernel zero them anew: 4 % of the time of analysing,
+    and more where cores compete for memory.
     """
-    pool = pa.system_memory_pool()
-    pa.set_memory_pool(pool)
-    pool.release_unused()
+    pa.set_memory_pool(pa.system_memory_pool())
+
+
+def release_memory() -> None:
+    """Give back to the system what Arrow and the C library keep for later; some 100 MB after a task of Kizami's."""
+    pa.default_memory_pool().release_unused()
+    pa.system_memory_pool().release_unused()  # trims the C library's heap, on which Python and numpy are too
 
 
 def private_bytes(process: psutil.Process) -> int:

@@ -32,7 +32,7 @@ from kizami.parts import Bounds, part_numbers, split
 from kizami.sources import Block, SourcePart, gathered, read_texts
 from kizami.stores import ObjectMissingError, ObjectStore, open_store
 from kizami.suppression import Suppression
-from kizami_jobs.memory import begin_task, private_bytes
+from kizami_jobs.memory import private_bytes, release_memory, use_one_heap
 from kizami_jobs.reruns import announce
 from kizami_schemas.versions import SchemaVersion, find_version
 
@@ -124,7 +124,7 @@ def read_parts(
             named=_named(block.doc_ids, ids),
         )
         yield block
-    begin_task()
+    release_memory()
 
 
 def _named(doc_ids: pa.Array, ids: tuple[str, ...]) -> frozenset[str]:
@@ -135,7 +135,7 @@ def _named(doc_ids: pa.Array, ids: tuple[str, ...]) -> frozenset[str]:
 def split_blocks(bounds: Bounds, wanted: tuple[int, ...], *blocks: Block) -> Any:
     """Cut blocks into parts: the Limbs of all parts, then one table a part wanted. As many return values."""
     announce("Ray cut blocks of texts into parts again: a worker or host was lost, or what it had cut")
-    begin_task()
+    release_memory()
     digests = no_digests(len(bounds))
     for block in blocks:
         digests += add_up(block.digests, part_numbers(block.doc_ids, bounds), len(bounds))
@@ -181,9 +181,7 @@ class ProgressBoard:
         """How far all are."""
         slowest = min(self._begun, key=self._begun.__getitem__, default=None)
         seconds = 0.0 if slowest is None else time.monotonic() - self._begun[slowest]
-        parts = self._done.values()
-        done = Done(sum(part.texts for part in parts), sum(part.documents for part in parts))
-        return Standing(done, slowest, seconds)
+        return Standing(Done.of_all(self._done.values()), slowest, seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +220,8 @@ def make_part(  # noqa: PLR0917  # Ray types only functions of positional parame
     process = psutil.Process()
     started, cpu_started = time.monotonic(), _processor_seconds(process)
     board.begin.remote(job.number)
-    begin_task()
+    release_memory()
+    use_one_heap()
     store = shared.open()
     dictionary = bundled_dictionary().with_words(user)
     own = fingerprint(dictionary, corpus.normalisation)
@@ -256,7 +255,7 @@ def derive_versions(
 ) -> BuiltPart:
     """Derive from a part of the predecessor what it lacks of the versions of these names, and put that in staging."""
     announce(f"Ray derived part {part.number} again: a worker or host was lost, or what it had made")
-    begin_task()
+    release_memory()
     return derive_copied(shared.open(), corpus, part, _versions(versions), run=run)
 
 

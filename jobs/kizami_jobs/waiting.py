@@ -48,11 +48,15 @@ def await_source(
                 return False
             pause = min(pause, left)
             if seconds:
-                what = "not there yet" if isinstance(error, NotThereYetError) else str(error)
-                if corpus.ready and corpus.ready in str(error):
-                    what = f"not there yet, as there is no {corpus.ready}"
+                what = _missing(error)
                 say(f"source {corpus.source_name}: {what}; looking again in {pause:.0f} s, for {left:.0f} s more")
         else:
             return True
         sleep(pause)
         pause = min(2 * pause, _LONGEST_SECONDS)
+
+
+def _missing(error: UnavailableError) -> str:
+    if not isinstance(error, NotThereYetError):
+        return str(error)
+    return "not there yet" if error.marker is None else f"not there yet, as there is no {error.marker}"

@@ -154,10 +154,7 @@ def parse_config(text: str, folder: Path) -> Config:
     the key."""
     try:
         content = tomllib.loads(text)
-    except (
-        ValueError,
-        RecursionError,
-    ) as error:  # also a number of thousands of digits, tables in each other without end
+    except (ValueError, RecursionError) as error:  # also for numbers of thousands of digits, and lists without end
         raise ConfigurationError(f"cannot be read: {error}") from None
     return _config(content, folder)
 

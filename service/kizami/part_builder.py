@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -67,6 +67,12 @@ class Done:
     texts: int = 0
     documents: int = 0
     """Those of which no text is left."""
+
+    @classmethod
+    def of_all(cls, parts: Iterable[Done | BuiltPart]) -> Done:
+        """How far several parts are together."""
+        parts = list(parts)
+        return cls(sum(part.texts for part in parts), sum(part.documents for part in parts))
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from kizami.aftermath import after_run
 from kizami.candidates import Publishing, publish
 from kizami.catalogue import Publication
 from kizami.cleaning import clean, preview
-from kizami.cli import Answer, Verb, add_corpus
+from kizami.cli import Answer, Verb, add_corpus, say
 from kizami.config import Config, CorpusConfig, load_config
 from kizami.identity import has_form, id_columns_of
 from kizami.ledger import RunEntry, State
@@ -38,16 +38,12 @@ def _opened(parsed: argparse.Namespace) -> tuple[Config, ObjectStore]:
     return config, open_store(config.store)
 
 
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
 def _publish(parsed: argparse.Namespace) -> Answer:
     config, store = _opened(parsed)
     interruption = Interruption()
     entry = _entry(parsed.corpus, "publish", config)
-    on_end = partial(after_run, config, store, _say)
-    under = undertaking(store, config.lock, entry, say=_say, interruption=interruption, on_end=on_end)
+    on_end = partial(after_run, config, store, say)
+    under = undertaking(store, config.lock, entry, say=say, interruption=interruption, on_end=on_end)
     with interruption.watching(), under as held:
         interruption.check()
         schemas = config.corpus(parsed.corpus).schemas
@@ -124,7 +120,7 @@ def _rollback(parsed: argparse.Namespace) -> Answer:
     config, store = _opened(parsed)
     interruption = Interruption()
     entry = _entry(parsed.corpus, "rollback", config)
-    with interruption.watching(), undertaking(store, config.lock, entry, say=_say, interruption=interruption) as held:
+    with interruption.watching(), undertaking(store, config.lock, entry, say=say, interruption=interruption) as held:
         interruption.check()
         done = roll_back(held, parsed.corpus, parsed.snapshot)
         text = _rollback_text(done, config.corpus(parsed.corpus), now().astimezone(config.timezone).date())
@@ -168,7 +164,7 @@ def _gc(parsed: argparse.Namespace) -> Answer:
         return Answer(text, {"dry_run": True, **asdict(found)})
     interruption = Interruption()
     entry = _entry(parsed.corpus, "gc", config)
-    with interruption.watching(), undertaking(store, config.lock, entry, say=_say, interruption=interruption) as held:
+    with interruption.watching(), undertaking(store, config.lock, entry, say=say, interruption=interruption) as held:
         interruption.check()
         with held.record.stage("clean"):
             done = clean(store, held.lease, parsed.corpus, terms, interruption.check)
@@ -187,7 +183,7 @@ def _forget(parsed: argparse.Namespace) -> Answer:
     ids = checked_ids(read_ids(parsed.ids_file) if parsed.ids_file else parsed.id)
     interruption = Interruption()
     entry = _entry(parsed.corpus, "forget", config)
-    with interruption.watching(), undertaking(store, config.lock, entry, say=_say, interruption=interruption) as held:
+    with interruption.watching(), undertaking(store, config.lock, entry, say=say, interruption=interruption) as held:
         interruption.check()
         done = take_down(held, parsed.corpus, ids, may_go_on=interruption.check, on_object=_show_objects)
         text = _forget_text(done, parsed.corpus) + _form_text(ids, config.corpus(parsed.corpus))

@@ -17,9 +17,8 @@ VARIABLE: Final = "KIZAMI_WEBHOOK_URL"
 never printed."""
 _TIMEOUT_SECONDS: Final = 10.0
 """A run waits so long for an answer at the most."""
-
-
 _REFUSALS: Final = frozenset({400, 413, 422})
+"""Of a body; what is wrong with the URL or the receiver is wrong with every event."""
 
 
 class WebhookError(Exception):

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from kizami.sources import Block, list_files, read_texts
 from support import corpora
 from support.postgres_server import PostgresServer
 
@@ -72,3 +73,9 @@ def load(server: PostgresServer, name: str) -> None:
         f"CREATE UNIQUE INDEX ON {name} (site, number)",
         f"ANALYZE {name}",
     )
+
+
+def read_parquet(path: str, id_column: str | tuple[str, ...]) -> list[Block]:
+    """All blocks of the Parquet file."""
+    [file] = list_files(path)
+    return list(read_texts(file, file_index=0, id_column=id_column, fields=FIELDS))

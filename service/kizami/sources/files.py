@@ -38,6 +38,9 @@ _GLOB: Final = re.compile(r"[*?\[]")
 class NotThereYetError(UnavailableError):
     """The source of this date has not arrived: it is waited for, or the run is started again later."""
 
+    marker: str | None = None
+    """The file that would say that it is all there, if that is what is missing."""
+
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
@@ -92,7 +95,9 @@ def require_marker(marker: str) -> None:
     except OSError as error:
         raise UnavailableError(f"{marker} cannot be looked for: {one_line(error)}") from error
     if info.type == pyarrow.fs.FileType.NotFound:
-        raise NotThereYetError(f"the source is not there yet: there is no {marker}; wait for it with --wait 2h")
+        missing = NotThereYetError(f"the source is not there yet: there is no {marker}; wait for it with --wait 2h")
+        missing.marker = marker
+        raise missing
 
 
 def open_file_system(url: str) -> tuple[pyarrow.fs.FileSystem, str]:
