@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -266,6 +267,9 @@ def test_readers_of_the_first_notice_nothing(local: Kitchen) -> None:
         for is_on, count in ((True, 20), (True, 22), (True, 24), (False, 26)):
             local.overlap(is_on)
             local.cook(count)
+            deadline = time.monotonic() + 60
+            while (not seen or seen[-1] != len(expected_texts(recipes(count)))) and time.monotonic() < deadline:
+                time.sleep(0.01)  # the reader comes to each day, however slow the machine
     finally:
         done.set()
         reader.join()
