@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kizami.encoded import STRING_COLUMNS, TOKENS
-from kizami.runs import ranges
+from kizami.runs import ranges, run_offsets
 
-_NULL: Final = pa.nulls(1, pa.string())
+_MOST: Final = 3 / 4
+_EMPTY: Final = {name: pa.array([], TOKENS.field(name).type.value_type) for name in TOKENS.names}
 _SHORT_RUN: Final = 64
 """Elements in a run on average, below which to copy them one by one is quicker than run by run."""
 _Int64s = npt.NDArray[np.int64]
@@ -32,17 +33,34 @@ class Picked:
     """The row each becomes."""
 
 
-def interleaved(picked: Sequence[Picked], count: int) -> pa.Table:
-    """One table of ``count`` rows, schema TOKENS; ``picked`` fills each of them once."""
+@dataclass(frozen=True, slots=True)
+class Interleaved:
+    """Rows of several tables in one."""
+
+    tokens: pa.Table
+    """Schema TOKENS, one chunk a column."""
+    is_mostly_one: bool
+    """Whether nearly all tokens are of one of the tables, whose dictionaries those of ``tokens`` begin with."""
+
+
+def interleaved(picked: Sequence[Picked], count: int) -> Interleaved:
+    """One table of ``count`` rows; ``picked`` fills each of them once. Without any there is no row.
+
+    No value stands twice in a dictionary; some may not occur.
+    """
     sentences = _Order.of(picked, "sentence_start", count)
     tokens = _Order.of(picked, "start", count)
+    largest = int(np.argmax(tokens.shares)) if len(picked) else 0
     columns = []
     for name in TOKENS.names:
         order = sentences if name == "sentence_start" else tokens
-        chunks = [each.tokens[name].chunk(0).flatten() for each in picked]
-        gathered = order.strings(chunks) if name in STRING_COLUMNS else order.plain(chunks)
+        chunks = [each.tokens[name].chunk(0).flatten() for each in picked] or [_EMPTY[name]]
+        gathered = (
+            order.strings(chunks, largest) if name in STRING_COLUMNS else order.gathered(pa.concat_arrays(chunks))
+        )
         columns.append(pa.ListArray.from_arrays(order.offsets, gathered))
-    return pa.Table.from_arrays(columns, schema=TOKENS)
+    is_mostly_one = bool(tokens.shares[largest] >= _MOST * tokens.shares.sum()) if len(picked) else False
+    return Interleaved(pa.Table.from_arrays(columns, schema=TOKENS), is_mostly_one)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,51 +72,58 @@ class _Order:
     starts: _Int64s
     """Runs of elements, counted over all arrays: most rows follow on the one before, so there are far fewer runs."""
     lengths: _Int64s
+    shares: _Int64s
+    """How many elements come from each of the arrays."""
 
     @classmethod
     def of(cls, picked: Sequence[Picked], name: str, count: int) -> _Order:
         """The order of all columns whose lists are as long as those of the column ``name``."""
         lengths, starts = np.zeros(count, np.int64), np.zeros(count, np.int64)
+        shares = np.zeros(len(picked), np.int64)
         base = 0
-        for each in picked:
+        for number, each in enumerate(picked):
             own = pc.list_value_length(each.tokens[name].chunk(0)).to_numpy().astype(np.int64)
             ends = base + np.cumsum(own)
             lengths[each.at], starts[each.at] = own[each.rows], (ends - own)[each.rows]
+            shares[number] = lengths[each.at].sum()
             base = int(ends[-1]) if len(ends) else base
-        offsets = np.concatenate(([0], np.cumsum(lengths)), dtype=np.int32, casting="unsafe")
+        offsets = run_offsets(lengths)
         some = lengths > 0
         starts, lengths = starts[some], lengths[some]
         first = np.flatnonzero(np.append(True, starts[1:] != starts[:-1] + lengths[:-1])[: len(starts)])
-        return cls(pa.array(offsets), starts[first], np.add.reduceat(lengths, first) if len(first) else lengths)
+        lengths = np.add.reduceat(lengths, first) if len(first) else lengths
+        return cls(pa.array(offsets), starts[first], lengths, shares)
 
-    def gathered(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def gathered(self, values: pa.Array) -> pa.Array:
         """The elements of this order among ``values``."""
         if len(self.starts) * _SHORT_RUN > self.lengths.sum():
-            return values[ranges(self.starts, self.lengths)]
-        ends = self.starts + self.lengths
-        runs = map(slice, self.starts.tolist(), ends.tolist())
-        return np.concatenate([values[:0], *map(values.__getitem__, runs)])
+            return values.take(pa.array(ranges(self.starts, self.lengths)))
+        return pa.concat_arrays([values[:0], *map(values.slice, self.starts.tolist(), self.lengths.tolist())])
 
-    def plain(self, chunks: Sequence[pa.Array]) -> pa.Array:
-        """The elements of a column of numbers or flags."""
-        values = np.concatenate([chunk.to_numpy(zero_copy_only=False) for chunk in chunks])
-        return pa.array(self.gathered(values), chunks[0].type)
+    def strings(self, chunks: Sequence[pa.DictionaryArray], largest: int) -> pa.DictionaryArray:
+        """The elements of a column of strings; their dictionary begins with that of the ``largest`` chunk."""
+        used = [_used(chunk) for chunk in chunks]
+        order = sorted(range(len(chunks)), key=lambda number: number != largest)
+        encoded = pa.concat_arrays([used[number][1] for number in order]).dictionary_encode()
+        codes: list[pa.Array] = [None] * len(chunks)
+        at = 0
+        for number in order:
+            indices, dictionary = used[number]
+            final = encoded.indices.slice(at, len(dictionary))
+            codes[number] = indices if at == 0 and _are_distinct(final) else final.take(indices)
+            at += len(dictionary)
+        return pa.DictionaryArray.from_arrays(self.gathered(pa.concat_arrays(codes)), encoded.dictionary, safe=False)
 
-    def strings(self, chunks: Sequence[pa.DictionaryArray]) -> pa.DictionaryArray:
-        """The elements of a column of strings. In its dictionary values may repeat and stand beside nulls."""
-        codes = np.empty(sum(map(len, chunks)), np.int32)
-        dictionaries = []
-        at = base = 0
-        for chunk in chunks:
-            indices, dictionary = chunk.indices, chunk.dictionary
-            if len(indices) < len(dictionary):
-                # Of what a long dictionary holds a few tokens use little.
-                used = indices.drop_null().unique()
-                indices, dictionary = pc.index_in(indices.fill_null(-1), used), dictionary.take(used)
-            # A null behind each dictionary is what its null indices become.
-            filled = indices.fill_null(len(dictionary)) if indices.null_count else indices
-            np.add(filled.to_numpy(), np.int32(base), out=codes[at : at + len(chunk)])
-            dictionaries += [dictionary, _NULL]
-            at, base = at + len(chunk), base + len(dictionary) + 1
-        values = pa.concat_arrays(dictionaries)
-        return pa.DictionaryArray.from_arrays(pa.array(self.gathered(codes)), values, safe=False)
+
+def _used(chunk: pa.DictionaryArray) -> tuple[pa.Int32Array, pa.StringArray]:
+    """The indices and the dictionary of a chunk; of a dictionary longer than the chunk only the values that occur."""
+    if len(chunk.indices) >= len(chunk.dictionary):
+        return chunk.indices, chunk.dictionary
+    used = chunk.indices.drop_null().unique()
+    return pc.index_in(chunk.indices, used, skip_nulls=True), chunk.dictionary.take(used)
+
+
+def _are_distinct(codes: pa.Int32Array) -> bool:
+    """Whether the first codes of an encoding are 0, 1, 2, …: each value was another."""
+    # Values are numbered as they first occur, so the last number tells of all before it.
+    return not codes.null_count and (not len(codes) or codes[-1].as_py() == len(codes) - 1)

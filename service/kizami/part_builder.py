@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,26 +15,18 @@ import pyarrow.compute as pc
 
 from kizami import layout, quarantine
 from kizami.analysis.contract import TextAnalyser
-from kizami.analysis.distinct import analyse_distinct
 from kizami.derivation import DerivedPart, derive
-from kizami.encoded import ROWS
 from kizami.errors import DataError
-from kizami.interleaving import Picked, interleaved
+from kizami.part_rows import PartRows
 from kizami.partfile import PartReport, PartWriter, file_sha256, inspect_part, read_failures, was_all_analysed
 from kizami.parts import Prepared, has_unique_keys, part_key, prepare
 from kizami.predecessor import PreviousPart, report_of
 from kizami.renewal import NOTHING, Renewal
-from kizami.reuse import Places, PreviousRows
+from kizami.reuse import PreviousRows
 from kizami.stores.base import ConditionFailedError, ObjectMissingError, ObjectStore
 from kizami.texts import TEXTS, Reason
 from kizami.workspace import workspace
 from kizami_schemas.versions import V1, SchemaVersion
-
-BATCH_BYTES = 1 << 20
-"""UTF-8 bytes of text given to the analyser at once: some 350,000 tokens at the most, about 60 MB of columns."""
-_BATCH_ROWS = 100_000
-_STRETCH_BYTES = 4 << 20
-"""UTF-8 bytes of text whose tokens are taken over at once, analysed ones between them: some 75 MB of columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,23 +267,13 @@ def _write(
             places = rows.places(sound["text_hash"].combine_chunks())
             places[job.renewal.rows(sound, job.fields)] = -1
         taken_over = int(np.count_nonzero(places >= 0))
-        failures: list[dict[str, Any]] = []
-        done, ends = 0, _document_ends(sound)
+        ends = _document_ends(sound)
         writer = stack.enter_context(PartWriter(path, fingerprint=job.fingerprint, run=job.run))
-        for stretch in batches(sound, _STRETCH_BYTES if taken_over else BATCH_BYTES):
-            own = places[done : done + len(stretch)]
-            picked = list(rows.picked(own)) if rows else []
-            tables, failed = _tokens(stretch, own, picked, analyser)
-            failures += [{"row": done + index, "message": message} for index, message in failed.items()]
-            kept = np.ones(len(stretch), np.bool_)
-            kept[list(failed)] = False
-            at = 0
-            for tokens in tables:
-                table = _rows(stretch.slice(at, len(tokens)), job.fields, tokens)
-                writer.write(table.filter(pa.array(kept[at : at + len(tokens)])) if failed else table)
-                at += len(tokens)
-            done += len(own)
+
+        def told(done: int) -> None:
             progress(Done(done, int(np.searchsorted(ends, done, side="right"))))
+
+        failures = PartRows(writer, job.fields, analyser, rows).write(sound, places, told)
         writer.finish(failures, taken_over=taken_over)
     return taken_over
 
@@ -301,24 +283,6 @@ def _document_ends(sound: pa.Table) -> npt.NDArray[np.int64]:
     doc_ids = sound["doc_id"]
     changes = pc.not_equal(doc_ids.slice(1), doc_ids.slice(0, max(0, len(sound) - 1)))
     return np.append(np.flatnonzero(changes.to_numpy()) + 1, len(sound))
-
-
-def _tokens(
-    texts: pa.Table, places: Places, picked: list[Picked], analyser: TextAnalyser
-) -> tuple[list[pa.Table], dict[int, str]]:
-    """The tokens of all texts, in order, in one or several tables; the failures by the number of their text."""
-    new = np.flatnonzero(places < 0)
-    tables: list[pa.Table] = []
-    failures: dict[int, str] = {}
-    done = 0
-    for batch in batches(texts.take(pa.array(new)) if picked else texts):
-        analysis = analyse_distinct(analyser, batch["text"].combine_chunks())
-        tables.append(analysis.tokens)
-        failures |= {int(new[done + index]): message for index, message in analysis.failures.items()}
-        if picked:
-            picked.append(Picked(analysis.tokens, np.arange(len(batch)), new[done : done + len(batch)]))
-        done += len(batch)
-    return [interleaved(picked, len(texts))] if picked else tables, failures
 
 
 def _fetch(store: ObjectStore, previous: Sequence[PreviousPart], folder: Path) -> list[Path]:
@@ -335,27 +299,6 @@ def _fetch(store: ObjectStore, previous: Sequence[PreviousPart], folder: Path) -
             f"{part.location}, whose rows were to be taken over, {what}: `kizami run --full` analyses without them"
         )
     return paths
-
-
-def batches(sound: pa.Table, size_bytes: int | None = None) -> Iterator[pa.Table]:
-    """Cut texts into batches of no more than ``size_bytes``, else ``BATCH_BYTES``, if no text alone is longer; the same
-    ones for the same texts."""
-    size_bytes = size_bytes or BATCH_BYTES
-    total = np.cumsum(pc.binary_length(sound["text"]).to_numpy(), dtype=np.int64)
-    start = 0
-    while start < len(sound):
-        done = total[start - 1] if start else 0
-        fitting = int(np.searchsorted(total, done + size_bytes, side="right"))
-        end = min(max(fitting, start + 1), start + _BATCH_ROWS, len(sound))
-        yield sound.slice(start, end - start)
-        start = end
-
-
-def _rows(texts: pa.Table, fields: Sequence[str], tokens: pa.Table) -> pa.Table:
-    """Texts and their tokens as rows of schema v1, encoded."""
-    field = pa.array(fields, pa.string()).take(texts["field"].combine_chunks())
-    head = [texts["doc_id"], field, texts["position"], texts["text"], texts["text_hash"]]
-    return pa.Table.from_arrays([*head, *tokens.columns], schema=ROWS)
 
 
 def _failed_texts(sound: pa.Table, failures: list[dict[str, Any]]) -> pa.Table:

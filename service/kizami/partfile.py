@@ -29,6 +29,9 @@ ROW_GROUP_TOKENS: Final = 250_000
 fifth larger, whole files twice as slow to look one document up in. Of texts of three tokens, groups of 10,000 rows are
 a fifth larger than those of 40,000 and their footer over three times as long, beyond what Arrow reads at once."""
 
+_IN_USE: Final = 7 / 8
+"""Of the values of a dictionary, how many must occur for it to be written as it is."""
+
 _FAILURES_KEY: Final = "kizami.analysis_failures"
 _TAKEN_OVER_KEY: Final = "kizami.rows_taken_over"
 
@@ -53,6 +56,8 @@ class PartWriter:
     """Writes one part file: tables of analysed rows in, row groups of a version of the schema out, in bounded memory.
 
     The same rows give the same row groups whatever the tables they come in. Without any row the file has no row group.
+    The dictionaries of a row group hold the values that occur, the more frequent ones first; those of rows taken over
+    from a row group of old may go on as they were (``write``).
     """
 
     def __init__(self, path: Path, *, fingerprint: str, run: str, version: SchemaVersion = V1) -> None:
@@ -82,23 +87,32 @@ class PartWriter:
             write_statistics=["doc_id", "field", "position", "text_hash"],
         )
         self._pending: list[pa.Table] = []
+        self._is_ordered = False
         self._pending_tokens = 0
         self._pending_rows = 0
 
-    def write(self, rows: pa.Table) -> None:
+    def room(self, tokens: npt.NDArray[np.integer[Any]]) -> int:
+        """How many of the next rows, of which each has so many tokens, the row group to be written takes: at least
+        one."""
+        total = self._pending_tokens + np.cumsum(tokens[: ROW_GROUP_ROWS - self._pending_rows])
+        return min(len(total), int(np.searchsorted(total, ROW_GROUP_TOKENS)) + 1)
+
+    def write(self, rows: pa.Table, *, is_ordered: bool = False) -> None:
         """Append analysed rows, schema v1, strings of tokens plain or dictionary-encoded.
 
-        Raises DataError where the version makes other rows of them than it promises.
+        ``is_ordered``: in their dictionaries no value is null or stands twice, and the more frequent ones come first,
+        or did before a few rows changed. Where such rows, one chunk a column, make a whole row group and nearly all of
+        their dictionaries is in use, it is written as it is, which saves most of the work. Raises DataError where the
+        version makes other rows of them than it promises.
         """
         rows = rows if rows.schema.equals(ROWS) else rows.cast(ROWS)
         tokens = pc.list_value_length(rows["start"]).to_numpy()
         while len(rows):
-            total = self._pending_tokens + np.cumsum(tokens)
-            by_tokens = int(np.searchsorted(total, ROW_GROUP_TOKENS)) + 1
-            take = min(len(rows), by_tokens, ROW_GROUP_ROWS - self._pending_rows)
+            take = self.room(tokens)
+            self._is_ordered = is_ordered and not self._pending
             self._pending.append(rows.slice(0, take))
             self._pending_rows += take
-            self._pending_tokens = int(total[take - 1])
+            self._pending_tokens += int(tokens[:take].sum())
             if self._pending_rows >= ROW_GROUP_ROWS or self._pending_tokens >= ROW_GROUP_TOKENS:
                 self._flush()
             rows, tokens = rows.slice(take), tokens[take:]
@@ -108,7 +122,8 @@ class PartWriter:
             rows = pa.concat_tables(self._pending)
             codes = _Codes(pc.list_value_length(rows["start"]).to_numpy().astype(np.int64))
             group = self._derived(rows)
-            columns = [_column(group[field.name], field, codes) for field in self._columns]
+            is_ordered = self._is_ordered and _is_in_use(rows["surface"])
+            columns = [_column(group[field.name], field, codes, is_ordered) for field in self._columns]
             self._writer.write_table(pa.Table.from_arrays(columns, schema=self._columns), row_group_size=len(group))
         self._pending, self._pending_rows, self._pending_tokens = [], 0, 0
 
@@ -154,14 +169,23 @@ def _dictionary_encoded(schema: pa.Schema) -> list[str]:
     return [*plain, *(f"{name}.list.element" for name in lists)]
 
 
-def _column(values: pa.ChunkedArray, field: pa.Field, codes: _Codes) -> pa.Array:
+def _column(values: pa.ChunkedArray, field: pa.Field, codes: _Codes, is_ordered: bool) -> pa.Array:
     """A column of a row group as one array, as Parquet is to write it."""
     if field.name in STRING_COLUMNS and values.type == field.type:
-        return codes.merged(values)
+        return values.chunk(0) if is_ordered and values.num_chunks == 1 else codes.merged(values)
     if pa.types.is_list(field.type) and pa.types.is_dictionary(field.type.value_type):
         # A column of a version's own: as plain strings first, so that its dictionary follows from the rows alone.
         values = values.cast(pa.list_(pa.string()))
     return values.combine_chunks().cast(field.type)
+
+
+def _is_in_use(column: pa.ChunkedArray) -> bool:
+    """Whether nearly all values occur that the dictionary of a column of lists, one chunk, holds."""
+    values = column.chunk(0).flatten()
+    codes = codes_of(values)
+    used = np.zeros(len(values.dictionary), np.bool_)
+    used[codes[codes >= 0]] = True
+    return bool(np.count_nonzero(used) >= _IN_USE * len(used))
 
 
 class _Codes:

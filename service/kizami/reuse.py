@@ -1,6 +1,6 @@
 """Reuse: the tokens of texts that the predecessor analysed, found by ``text_hash`` and taken over as they were encoded.
 
-A part's tokens would fill the memory of a worker. So they are taken over a stretch of texts at a time, and of the
+A part's tokens would fill the memory of a worker. So they are taken over a row group at a time, and of the
 predecessor's row groups only a few are held.
 """
 
@@ -24,7 +24,7 @@ from kizami.encoded import STRING_COLUMNS, TOKENS
 from kizami.interleaving import Picked
 
 _GROUPS_HELD: Final = 2
-"""Row groups kept decoded, some 13 MB each: the next stretch begins in the one where the last ended."""
+"""Row groups kept decoded, some 13 MB each: the next row group begins in the one where the last ended."""
 
 Places = npt.NDArray[np.int64]
 """For each text, the row of the predecessor that has its tokens, counted over all its parts; -1: none has."""
@@ -54,6 +54,8 @@ class PreviousRows:
         rows = [self._files[group.file].metadata.row_group(group.number).num_rows for group in self._groups]
         self._starts = np.concatenate(([0], np.cumsum(rows)), dtype=np.int64, casting="unsafe")
         self._held: OrderedDict[int, pa.Table] = OrderedDict()
+        self._counts: npt.NDArray[np.int64] | None = None
+        """Tokens of each row, and a last one, of none."""
 
     def __enter__(self) -> Self:
         return self
@@ -82,6 +84,14 @@ class PreviousRows:
         start = np.maximum.accumulate(np.where(is_next, text, -1))
         expected = np.minimum(text + first[start] - start, len(known) - 1)
         return np.where((start >= 0) & (first_equal[expected] == first), expected, first)
+
+    def token_counts(self, places: Places) -> npt.NDArray[np.int64]:
+        """How many tokens stand at each of ``places``; 0 at -1."""
+        if self._counts is None:
+            columns = [file.read(columns=["is_unknown"], use_threads=False)["is_unknown"] for file in self._files]
+            counts = [pc.list_value_length(column).to_numpy() for column in columns]
+            self._counts = np.concatenate([*counts, [0]], dtype=np.int64, casting="unsafe")
+        return self._counts[places]
 
     def picked(self, places: Places) -> Iterator[Picked]:
         """The tokens at ``places``, one row group after another; a place of -1 is passed over."""

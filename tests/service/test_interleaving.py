@@ -43,7 +43,7 @@ def test_every_row_is_where_it_was_asked_for(tables: list[Any], data: st.DataObj
         picked.append(Picked(cut, own_rows, np.array(at, np.int64)))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(interleaving, "_SHORT_RUN", 0 if by_runs else 1 << 30)
-        found = interleaved(picked, len(order))
+        found = interleaved(picked, len(order)).tokens
     assert found.schema.equals(TOKENS)
     found.validate(full=True)
     assert found.cast(PLAIN_TOKENS).to_pylist() == _table([tables[number][row] for number, row in order]).to_pylist()

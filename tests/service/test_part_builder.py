@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from kizami import layout, part_builder
+from kizami import layout, part_rows
 from kizami.analysis.analyser import Analyser, Analysis, bundled_analyser
 from kizami.analysis.contract import TextAnalyser
 from kizami.analysis.guard import GuardedAnalyser
@@ -96,7 +96,7 @@ def test_progress_counts_documents_of_which_no_text_is_left(tmp_path: Path, monk
     documents = [*recipes(12), {"recipe_id": "zz-broken", "title": 7}, {"recipe_id": "zz-empty"}]
     rows = list(expected_texts(documents[:12]))
     last = {row[0]: number for number, row in enumerate(rows, start=1)}
-    monkeypatch.setattr(part_builder, "BATCH_BYTES", 64)
+    monkeypatch.setattr(part_rows, "BATCH_BYTES", 64)
     told: list[Done] = []
     texts = _read(write_jsonl(tmp_path / "a.jsonl", documents))
     part = build_part(_job(), texts, bundled_analyser(), MemoryStore(), told.append)
@@ -152,7 +152,7 @@ def test_a_part_of_which_every_text_fails_has_no_rows(tmp_path: Path) -> None:
 
 def test_failures_far_into_a_part_name_the_right_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches do not shift them."""
-    monkeypatch.setattr(part_builder, "BATCH_BYTES", 200)
+    monkeypatch.setattr(part_rows, "BATCH_BYTES", 200)
     documents = recipes(40)
     wanted = {document["title"]: document["title"] for document in documents[::9]}
     part = _build(_read(write_jsonl(tmp_path / "a.jsonl", documents)), MemoryStore(), FailingAnalyser(wanted))

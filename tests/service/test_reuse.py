@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from kizami import layout, part_builder, partfile
+from kizami import layout, part_rows, partfile
 from kizami.analysis.analyser import Analysis, bundled_analyser
 from kizami.errors import DataError
 from kizami.manifest import PartEntry
@@ -143,8 +143,7 @@ def test_row_groups_and_batches_do_not_matter(
 ) -> None:
     """Rows from many small row groups, stretches of a few texts each, give the rows of a full run."""
     monkeypatch.setattr(partfile, "ROW_GROUP_ROWS", 7)
-    monkeypatch.setattr(part_builder, "BATCH_BYTES", 200)
-    monkeypatch.setattr(part_builder, "_STRETCH_BYTES", 500)
+    monkeypatch.setattr(part_rows, "BATCH_BYTES", 200)
     again = kitchen.build(recipes(60), renewal=EVERYTHING)
     kitchen.publish(again)
     documents = [
