@@ -43,7 +43,27 @@ def test_every_row_is_where_it_was_asked_for(tables: list[Any], data: st.DataObj
         picked.append(Picked(cut, own_rows, np.array(at, np.int64)))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(interleaving, "_SHORT_RUN", 0 if by_runs else 1 << 30)
-        found = interleaved(picked, len(order)).tokens
+        made = interleaved(picked, len(order))
+    found = made.tokens
     assert found.schema.equals(TOKENS)
     found.validate(full=True)
     assert found.cast(PLAIN_TOKENS).to_pylist() == _table([tables[number][row] for number, row in order]).to_pylist()
+    for name in STRING_COLUMNS:
+        dictionary = found[name].chunk(0).flatten().dictionary
+        assert len(dictionary.unique()) == len(dictionary) - dictionary.null_count
+
+
+@pytest.mark.parametrize(("others", "is_mostly_one"), [(1, True), (2, False)])
+def test_dictionaries_begin_with_those_of_the_table_that_most_tokens_are_of(others: int, is_mostly_one: bool) -> None:
+    """Three of four tokens are most; the codes of that table stay what they were."""
+    small = _table([[("塩", 1), ("酢", 2)]] * others)
+    large = _table([[("卵", 1), ("酢", 2), ("卵", 3), (None, 4), ("だし", 5), ("酢", 6)]])
+    picked = [
+        Picked(small, np.arange(others), np.arange(others)),
+        Picked(large, np.array([0], np.int64), np.array([others], np.int64)),
+    ]
+    made = interleaved(picked, others + 1)
+    surfaces = made.tokens["surface"].chunk(0).flatten()
+    assert made.is_mostly_one == is_mostly_one
+    assert surfaces.dictionary.to_pylist() == ["卵", "酢", "だし", "塩"]
+    assert surfaces.indices[-6:].to_pylist() == [0, 1, 0, None, 2, 1]

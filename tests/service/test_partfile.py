@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from kizami.analysis.analyser import process_analyser
 from kizami.analysis.dictionary import bundled_dictionary
 from kizami.analysis.shown import Normalisation
+from kizami.encoded import ROWS
 from kizami.partfile import PartWriter, inspect_part, read_failures
 from kizami_schemas import v1
 from support.token_rows import token_rows
@@ -99,6 +100,46 @@ def test_two_writes_are_byte_identical(tmp_path: Path) -> None:
     rows = token_rows([3, 0, 5])
     first, second = write_part(tmp_path / "a", [rows]), write_part(tmp_path / "b", [rows])
     assert first.read_bytes() == second.read_bytes()
+
+
+def _coded(codes: list[int], dictionary: str) -> pa.Table:
+    """One row a code, a single token with that surface."""
+    rows = token_rows([1] * len(codes)).cast(ROWS).combine_chunks()
+    surfaces = pa.DictionaryArray.from_arrays(pa.array(codes, pa.int32()), pa.array(list(dictionary)))
+    lists = pa.ListArray.from_arrays(pa.array(range(len(codes) + 1), pa.int32()), surfaces)
+    return rows.set_column(rows.schema.get_field_index("surface"), ROWS.field("surface"), lists)
+
+
+def _surfaces(path: Path) -> str:
+    """The dictionary of the surfaces of a part with one row group."""
+    with pq.ParquetFile(path, read_dictionary=["surface.list.element"]) as file:
+        return "".join(file.read_row_group(0)["surface"].chunk(0).flatten().dictionary.to_pylist())
+
+
+@pytest.mark.parametrize(
+    ("tables", "expected"),
+    [
+        ([([0, 1, 1, 2], "卵酢塩")], "卵酢塩"),
+        ([(list(range(14)) * 2, "一二三四五六七八九十百千万億兆京")], "一二三四五六七八九十百千万億兆京"),
+        (
+            [(list(range(13)) * 2, "一二三四五六七八九十百千万億兆京")],
+            "一二三四五六七八九十百千万",
+        ),
+        ([([0, 1, 1, 2], "卵酢塩"), ([1], "塩酢")], "酢卵塩"),
+    ],
+    ids=["in use", "nearly all in use", "less in use", "not whole"],
+)
+def test_a_dictionary_of_old_is_written_as_it_is(
+    tables: list[tuple[list[int], str]], expected: str, tmp_path: Path
+) -> None:
+    """Where it serves a whole row group and nearly all of it occurs; else the more frequent values come first."""
+    with PartWriter(tmp_path / "part", fingerprint="f" * 32, run="20261123T000000Z-run") as writer:
+        for codes, dictionary in tables:
+            writer.write(_coded(codes, dictionary), is_ordered=True)
+        writer.finish([])
+    assert _surfaces(tmp_path / "part") == expected
+    read = [surface for (surface,) in pq.read_table(tmp_path / "part")["surface"].to_pylist()]
+    assert read == [dictionary[code] for codes, dictionary in tables for code in codes]
 
 
 def test_a_part_without_rows_has_the_schema_and_no_row_group(tmp_path: Path) -> None:

@@ -93,11 +93,22 @@ class Kitchen:
         )
         return PreviousPart(location, entry)
 
+    def file(self, part: BuiltPart) -> Path:
+        """A part, until another is asked for."""
+        return self._downloaded(part.copied_from or layout.staging_key("recipes", part.key))
+
     def rows(self, part: BuiltPart) -> pa.Table:
         """The rows of a part."""
+        return pq.read_table(self.file(part))
+
+    def predecessor(self) -> Path:
+        """The predecessor's first part, until another is asked for."""
+        return self._downloaded(self.previous[0].location)
+
+    def _downloaded(self, key: str) -> Path:
         path = self.folder / "part.parquet"
-        self.store.download(part.copied_from or layout.staging_key("recipes", part.key), path)
-        return pq.read_table(path)
+        self.store.download(key, path)
+        return path
 
 
 @pytest.fixture
@@ -113,6 +124,13 @@ def fresh(tmp_path: Path) -> Kitchen:
     """A kitchen without a predecessor."""
     (tmp_path / "fresh").mkdir()
     return Kitchen(tmp_path / "fresh")
+
+
+def _surfaces(path: Path) -> list[str]:
+    """The dictionary of the surfaces of a part with one row group."""
+    with pq.ParquetFile(path, read_dictionary=["surface.list.element"]) as file:
+        dictionary: list[str] = file.read_row_group(0)["surface"].chunk(0).flatten().dictionary.to_pylist()
+    return dictionary
 
 
 def _texts(documents: Sequence[Recipe]) -> list[str]:
@@ -153,6 +171,21 @@ def test_row_groups_and_batches_do_not_matter(
     part = kitchen.build(documents)
     assert 0 < len(kitchen.analyser.asked) < part.texts // 2
     assert kitchen.rows(part).equals(fresh.rows(fresh.build(documents)))
+
+
+def test_what_is_taken_over_keeps_its_codes(kitchen: Kitchen, fresh: Kitchen) -> None:
+    """A row group of which a little changed has the dictionaries of the one before, and what is new behind them; rows
+    are those of a full run, whose dictionaries begin with what is frequent today."""
+    documents = recipes(60)
+    documents[30] = {**documents[30], "title": "鯛" * 150}
+    part, full = kitchen.build(documents), fresh.build(documents)
+    assert kitchen.rows(part).equals(fresh.rows(full))
+    before, now = _surfaces(kitchen.predecessor()), _surfaces(kitchen.file(part))
+    anew = _surfaces(fresh.file(full))
+    assert "鯛" not in before
+    assert now == [*before, "鯛"]
+    assert anew.index("鯛") < len(before) // 4
+    assert part.taken_over == part.texts - 1
 
 
 def test_a_text_that_moved_to_another_document_is_taken_over(kitchen: Kitchen) -> None:
