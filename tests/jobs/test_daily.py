@@ -134,7 +134,8 @@ def test_one_tagger_per_worker_process(local_ray: int, tmp_path: Path) -> None:
     assert parts > 4 * local_ray
     asked = sum(calls - before.get(pid, (0, 0))[1] for pid, (_, calls) in after.items())
     assert asked >= parts - local_ray, "the probes missed the workers that built the parts"
-    assert {made for made, calls in after.values() if calls} == {1}
+    # Another test may have had the same processes make one for another dictionary.
+    assert {made - before.get(pid, (0, 0))[0] for pid, (made, _) in after.items()} <= {0, 1}
 
 
 def _taggers(cpus: int) -> dict[int, tuple[int, int]]:
