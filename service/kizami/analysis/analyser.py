@@ -179,7 +179,8 @@ class Analyser:
         for name in FEATURE_COLUMNS:
             values[name] = pa.DictionaryArray.from_arrays(row, self._lexicon.column(name), safe=False)
         for name in ("lemma", "orth_base"):
-            values[name] = _or_surface(values[name], surface)
+            feature = self._lexicon.column(name).take(pa.array(read.row))
+            values[name] = _or_surface(feature, read.surfaces, line, surface)
         offsets = pa.array(run_offsets(text_counts))
         columns = [_sentence_starts(counts, sentences.text, text_counts)]
         columns += [pa.ListArray.from_arrays(offsets, values[name]) for name in v1.TOKEN_COLUMNS]
@@ -283,13 +284,19 @@ def bundled_analyser(normalisation: Normalisation = Normalisation.UNIDIC) -> Ana
     return process_analyser(bundled_dictionary(), normalisation)
 
 
-def _or_surface(feature: pa.DictionaryArray, surface: pa.DictionaryArray) -> pa.DictionaryArray:
-    """A feature, and where UniDic has none, the surface."""
-    none = feature.dictionary.is_null().to_numpy(zero_copy_only=False)
-    index = feature.indices.to_numpy()
-    filled = np.where(none[index], surface.indices.to_numpy() + np.int32(len(none)), index)
+def _or_surface(
+    feature: pa.StringArray, surfaces: pa.StringArray, line: _Indices, surface: pa.DictionaryArray
+) -> pa.DictionaryArray:
+    """A feature, and where UniDic has none, the surface of the token. ``feature`` and ``surfaces`` as they were shown
+    are by ``line``; ``surface`` is what ``_surfaces`` makes of them."""
+    filled = pc.coalesce(feature, surfaces)
+    index = surface.indices.to_numpy()
+    if len(surface.dictionary) == len(surfaces):
+        return pa.DictionaryArray.from_arrays(surface.indices, filled, safe=False)
+    none = feature.is_null().to_numpy(zero_copy_only=False)
+    own = surface.dictionary[len(surfaces) :]
     return pa.DictionaryArray.from_arrays(
-        pa.array(filled), pa.concat_arrays([feature.dictionary, surface.dictionary]), safe=False
+        pa.array(np.where(none[line], index, line)), pa.concat_arrays([filled, own]), safe=False
     )
 
 

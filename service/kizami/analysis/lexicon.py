@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
+from kizami.analysis.growing_strings import GrowingStrings
 from kizami.errors import ConfigurationError
 
 # Place of each column in UniDic's 26 features, and the value that says there is none.
@@ -92,7 +93,7 @@ class Lexicon:
             key: number for number, key in enumerate(zip(kinds["left"].tolist(), kinds["cost"].tolist(), strict=True))
         }
         self._row_of = np.full(entries, -1, np.int32)
-        self._columns: dict[str, pa.StringArray] = {}
+        self._columns: dict[str, GrowingStrings] = {}
         self.forget()
 
     def __len__(self) -> int:
@@ -102,11 +103,11 @@ class Lexicon:
     def forget(self) -> None:
         """Drop all rows; numbers given out before are void."""
         self._row_of.fill(-1)
-        self._columns = dict.fromkeys(FEATURE_COLUMNS, pa.array([], pa.string()))
+        self._columns = {name: GrowingStrings() for name in FEATURE_COLUMNS}
 
     def column(self, name: str) -> pa.StringArray:
         """A feature by row, null where UniDic has none. It only ever grows, until ``forget``."""
-        return self._columns[name]
+        return self._columns[name].array()
 
     def rows(self, printed: PrintedTokens) -> npt.NDArray[np.int32]:
         """The row of each token. Raises LookupError for one that the dictionary does not hold."""
@@ -139,7 +140,8 @@ class Lexicon:
             lines += self._user.features(own - self._user_from)
         columns = _feature_columns(lines)
         self._row_of[entries] = np.arange(len(self), len(self) + len(entries), dtype=np.int32)
-        self._columns = {name: pa.concat_arrays([old, columns[name]]) for name, old in self._columns.items()}
+        for name, column in self._columns.items():
+            column.append(columns[name])
 
 
 class _DictionaryFile:
