@@ -75,7 +75,7 @@ class Lexicon:
     """The entries of a dictionary folder and a user dictionary: ``rows`` finds them, ``column`` gives their features
     by row.
 
-    It remembers the entries asked for; ``forget`` drops them, and nothing but speed depends on it. Raises
+    It remembers the entries asked for; ``forget`` and ``shrink`` drop them, and nothing but speed depends on it. Raises
     ConfigurationError where the files are not dictionaries of MeCab 0.996 in UTF-8. They may be removed afterwards.
     """
 
@@ -93,6 +93,7 @@ class Lexicon:
             key: number for number, key in enumerate(zip(kinds["left"].tolist(), kinds["cost"].tolist(), strict=True))
         }
         self._row_of = np.full(entries, -1, np.int32)
+        self._asked_again = np.zeros(entries, np.bool_)
         self._columns: dict[str, GrowingStrings] = {}
         self.forget()
 
@@ -103,7 +104,18 @@ class Lexicon:
     def forget(self) -> None:
         """Drop all rows; numbers given out before are void."""
         self._row_of.fill(-1)
+        self._asked_again.fill(False)
         self._columns = {name: GrowingStrings() for name in FEATURE_COLUMNS}
+
+    def shrink(self) -> None:
+        """Drop all rows but those asked for again since they were learned or kept; numbers given before are void."""
+        entries = np.flatnonzero(self._asked_again)
+        rows = pa.array(self._row_of[entries])
+        kept = {name: column.array().take(rows) for name, column in self._columns.items()}
+        self.forget()
+        self._row_of[entries] = np.arange(len(entries), dtype=np.int32)
+        for name, column in self._columns.items():
+            column.append(kept[name])
 
     def column(self, name: str) -> pa.StringArray:
         """A feature by row, null where UniDic has none. It only ever grows, until ``forget``."""
@@ -128,7 +140,9 @@ class Lexicon:
             entries[own] = np.where(found < 0, found, found + self._user_from)
         if (entries < 0).any():
             raise LookupError("MeCab printed a word that its dictionary does not hold")
-        self._learn(np.unique(entries[self._row_of[entries] < 0]))
+        is_new = self._row_of[entries] < 0
+        self._asked_again[entries[~is_new]] = True
+        self._learn(np.unique(entries[is_new]))
         return self._row_of[entries]
 
     def _learn(self, entries: Numbers) -> None:
