@@ -303,7 +303,8 @@ def _fetch(store: ObjectStore, previous: Sequence[PreviousPart], folder: Path) -
 
 def _failed_texts(sound: pa.Table, failures: list[dict[str, Any]]) -> pa.Table:
     """The texts that could not be analysed, as rows of schema TEXTS with reason and message."""
-    failed = sound.take(pa.array([failure["row"] for failure in failures], pa.int64()))
+    # Without the texts: of a table in several pieces, take joins them all first.
+    failed = sound.drop_columns(["text"]).take(pa.array([failure["row"] for failure in failures], pa.int64()))
     count = len(failed)
     replaced = {
         "text": pa.nulls(count, pa.string()),
@@ -311,4 +312,5 @@ def _failed_texts(sound: pa.Table, failures: list[dict[str, Any]]) -> pa.Table:
         "reason": pa.array([str(Reason.ANALYSIS_FAILED)] * count, pa.string()),
         "message": pa.array([failure["message"] for failure in failures], pa.string()),
     }
-    return pa.Table.from_arrays([replaced.get(name, failed[name]) for name in TEXTS.names], schema=TEXTS)
+    columns = [replaced[name] if name in replaced else failed[name] for name in TEXTS.names]
+    return pa.Table.from_arrays(columns, schema=TEXTS)

@@ -44,14 +44,17 @@ The shown form holds neither tabs nor line ends, so nothing in a text can be mis
 """
 _LINE_TYPES: Final = {"head": pa.string(), "left": pa.int64(), "cost": pa.int64(), "right": pa.int64()}
 
-_LEXICON_LIMIT: Final = 300_000
-"""Dictionary entries remembered, some 200 bytes each. Literature of 43 million characters has about 110,000."""
+_LEXICON_LIMIT: Final = 80_000
+"""Dictionary entries remembered, some 120 bytes each: those of five million characters of literature. Of 43 million
+there are 170,000, but what comes but once in a while is quickly read again."""
 _MEMORY_SENTENCES: Final = 8_000
 _MEMORY_CODE_POINTS: Final = 64
 """What MeCab printed is remembered of this many sentences of at most this length (up to 10 MB): longer ones hardly ever
 come again."""
+_PRINTED_AT_ONCE: Final = 512
+"""Sentences of which what MeCab printed is kept as it came."""
 
-_line_ends: Final = methodcaller("count", "\n")
+_line_ends: Final = methodcaller("count", b"\n")
 
 _Indices = npt.NDArray[np.int32]
 
@@ -80,7 +83,7 @@ class Analyser:
         with user as words:  # both map the file into memory: it is not needed afterwards
             self._lexicon = Lexicon(dictionary.folder, words)
             self._parse = _tagger(dictionary.folder, words)
-        self._printed: dict[str, str] = {}
+        self._printed: dict[str, bytes] = {}
 
     def analyse(self, texts: Sequence[str]) -> Analysis:
         """Tokens of ``texts``. Time and memory go with their total length: give it some MB at once, not a corpus."""
@@ -109,33 +112,38 @@ class Analyser:
 
     def _keep_within_limits(self) -> None:
         if len(self._lexicon) > _LEXICON_LIMIT:
-            self._lexicon.forget()
+            self._lexicon.shrink()
         if len(self._printed) > _MEMORY_SENTENCES:
             self._printed.clear()
 
-    def _print(self, sentences: Sequence[str]) -> list[str]:
-        """What MeCab prints of each sentence, without the last line end (fugashi takes it off)."""
+    def _print(self, sentences: Sequence[str]) -> tuple[bytes, Offsets]:
+        """What MeCab prints of the sentences, a line a token, and how many each has."""
         parse, remembered = self._parse, self._printed
-        printed = []
-        for sentence in sentences:
-            text = remembered.get(sentence)
-            if text is None:
-                text = parse(sentence)
-                if len(sentence) <= _MEMORY_CODE_POINTS:
-                    remembered[sentence] = text
-            printed.append(text)
-        return printed
+        pieces = []
+        counts = np.empty(len(sentences), np.int64)
+        # Joined a few at a time: short ones that are kept lie close together then, and not all over the heap.
+        for start in range(0, len(sentences), _PRINTED_AT_ONCE):
+            printed = []
+            for sentence in sentences[start : start + _PRINTED_AT_ONCE]:
+                text = remembered.get(sentence)
+                if text is None:
+                    text = parse(sentence).encode()  # without the last line end, which fugashi takes off
+                    if len(sentence) <= _MEMORY_CODE_POINTS:
+                        remembered[sentence] = text
+                printed.append(text)
+            own = counts[start : start + len(printed)]
+            own[:] = np.fromiter(map(_line_ends, printed), np.int64, len(printed))
+            own += np.fromiter(map(bool, printed), np.int64, len(printed))
+            if own.any():
+                pieces += [b"\n".join(filter(None, printed)), b"\n"]
+        return b"".join(pieces), counts
 
     def _read(self, sentences: Sequence[str]) -> _Read:
         """Analyse distinct sentences."""
-        printed = self._print(sentences)
-        data = "\n".join(filter(None, printed)).encode() + b"\n"
+        data, tokens = self._print(sentences)
         ends = np.flatnonzero(np.frombuffer(data, np.uint8) == ord("\n")).astype(np.int32) + 1
-        tokens = np.fromiter(map(_line_ends, printed), np.int64, len(printed))
-        tokens += np.fromiter(map(bool, printed), np.int64, len(printed))
-        count = int(tokens.sum())
-        offsets = np.concatenate(([0], ends[:count]), dtype=np.int32)
-        equal = pa.StringArray.from_buffers(count, pa.py_buffer(offsets), pa.py_buffer(data)).dictionary_encode()
+        offsets = np.concatenate(([0], ends), dtype=np.int32)
+        equal = pa.StringArray.from_buffers(len(ends), pa.py_buffer(offsets), pa.py_buffer(data)).dictionary_encode()
         line = equal.indices.to_numpy()
         kinds = _parse_lines(equal.dictionary, with_right=self.dictionary.user is not None)
         heads = kinds["head"]
@@ -156,7 +164,7 @@ class Analyser:
             is_unknown=is_unknown,
             faults={}
             if _is_whole(sentences, tokens, token_end, heads.take(equal.indices))
-            else _faults(sentences, printed),
+            else _faults(sentences, tokens, data),
         )
 
     def _columns(self, shown: ShownTexts, read: _Read, sentences: _Sentences) -> pa.Table:
@@ -179,7 +187,8 @@ class Analyser:
         for name in FEATURE_COLUMNS:
             values[name] = pa.DictionaryArray.from_arrays(row, self._lexicon.column(name), safe=False)
         for name in ("lemma", "orth_base"):
-            values[name] = _or_surface(values[name], surface)
+            feature = self._lexicon.column(name).take(pa.array(read.row))
+            values[name] = _or_surface(feature, read.surfaces, line, surface)
         offsets = pa.array(run_offsets(text_counts))
         columns = [_sentence_starts(counts, sentences.text, text_counts)]
         columns += [pa.ListArray.from_arrays(offsets, values[name]) for name in v1.TOKEN_COLUMNS]
@@ -244,12 +253,13 @@ def _is_whole(sentences: Sequence[str], tokens: Offsets, token_end: Offsets, hea
     return np.array_equal(rebuilt, lengths) and joined_bytes(heads) == "".join(expected).encode()
 
 
-def _faults(sentences: Sequence[str], printed: Sequence[str]) -> dict[int, str]:
+def _faults(sentences: Sequence[str], tokens: Offsets, printed: bytes) -> dict[int, str]:
     """The sentences that the printed tokens do not rebuild."""
     faults = {}
-    for number, (sentence, text) in enumerate(zip(sentences, printed, strict=True)):
+    lines = iter(printed.decode().split("\n"))
+    for number, (sentence, count) in enumerate(zip(sentences, tokens.tolist(), strict=True)):
         expected = sentence.rstrip(" ")
-        found = "".join(line.partition("\t")[0] for line in text.split("\n"))
+        found = "".join(line.partition("\t")[0] for line in itertools.islice(lines, count))
         if len(found) < len(expected):
             faults[number] = "MeCab dropped a part of the text"
         elif len(found) > len(expected):
@@ -283,13 +293,19 @@ def bundled_analyser(normalisation: Normalisation = Normalisation.UNIDIC) -> Ana
     return process_analyser(bundled_dictionary(), normalisation)
 
 
-def _or_surface(feature: pa.DictionaryArray, surface: pa.DictionaryArray) -> pa.DictionaryArray:
-    """A feature, and where UniDic has none, the surface."""
-    none = feature.dictionary.is_null().to_numpy(zero_copy_only=False)
-    index = feature.indices.to_numpy()
-    filled = np.where(none[index], surface.indices.to_numpy() + np.int32(len(none)), index)
+def _or_surface(
+    feature: pa.StringArray, surfaces: pa.StringArray, line: _Indices, surface: pa.DictionaryArray
+) -> pa.DictionaryArray:
+    """A feature, and where UniDic has none, the surface of the token. ``feature`` and ``surfaces`` as they were shown
+    are by ``line``; ``surface`` is what ``_surfaces`` makes of them."""
+    filled = pc.coalesce(feature, surfaces)
+    index = surface.indices.to_numpy()
+    if len(surface.dictionary) == len(surfaces):
+        return pa.DictionaryArray.from_arrays(surface.indices, filled, safe=False)
+    none = feature.is_null().to_numpy(zero_copy_only=False)
+    own = surface.dictionary[len(surfaces) :]
     return pa.DictionaryArray.from_arrays(
-        pa.array(filled), pa.concat_arrays([feature.dictionary, surface.dictionary]), safe=False
+        pa.array(np.where(none[line], index, line)), pa.concat_arrays([filled, own]), safe=False
     )
 
 

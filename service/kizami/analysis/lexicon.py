@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
+from kizami.analysis.growing_strings import GrowingStrings
 from kizami.errors import ConfigurationError
 
 # Place of each column in UniDic's 26 features, and the value that says there is none.
@@ -74,7 +75,7 @@ class Lexicon:
     """The entries of a dictionary folder and a user dictionary: ``rows`` finds them, ``column`` gives their features
     by row.
 
-    It remembers the entries asked for; ``forget`` drops them, and nothing but speed depends on it. Raises
+    It remembers the entries asked for; ``forget`` and ``shrink`` drop them, and nothing but speed depends on it. Raises
     ConfigurationError where the files are not dictionaries of MeCab 0.996 in UTF-8. They may be removed afterwards.
     """
 
@@ -92,7 +93,8 @@ class Lexicon:
             key: number for number, key in enumerate(zip(kinds["left"].tolist(), kinds["cost"].tolist(), strict=True))
         }
         self._row_of = np.full(entries, -1, np.int32)
-        self._columns: dict[str, pa.StringArray] = {}
+        self._asked_again = np.zeros(entries, np.bool_)
+        self._columns: dict[str, GrowingStrings] = {}
         self.forget()
 
     def __len__(self) -> int:
@@ -102,11 +104,22 @@ class Lexicon:
     def forget(self) -> None:
         """Drop all rows; numbers given out before are void."""
         self._row_of.fill(-1)
-        self._columns = dict.fromkeys(FEATURE_COLUMNS, pa.array([], pa.string()))
+        self._asked_again.fill(False)
+        self._columns = {name: GrowingStrings() for name in FEATURE_COLUMNS}
+
+    def shrink(self) -> None:
+        """Drop all rows but those asked for again since they were learned or kept; numbers given before are void."""
+        entries = np.flatnonzero(self._asked_again)
+        rows = pa.array(self._row_of[entries])
+        kept = {name: column.array().take(rows) for name, column in self._columns.items()}
+        self.forget()
+        self._row_of[entries] = np.arange(len(entries), dtype=np.int32)
+        for name, column in self._columns.items():
+            column.append(kept[name])
 
     def column(self, name: str) -> pa.StringArray:
         """A feature by row, null where UniDic has none. It only ever grows, until ``forget``."""
-        return self._columns[name]
+        return self._columns[name].array()
 
     def rows(self, printed: PrintedTokens) -> npt.NDArray[np.int32]:
         """The row of each token. Raises LookupError for one that the dictionary does not hold."""
@@ -127,7 +140,9 @@ class Lexicon:
             entries[own] = np.where(found < 0, found, found + self._user_from)
         if (entries < 0).any():
             raise LookupError("MeCab printed a word that its dictionary does not hold")
-        self._learn(np.unique(entries[self._row_of[entries] < 0]))
+        is_new = self._row_of[entries] < 0
+        self._asked_again[entries[~is_new]] = True
+        self._learn(np.unique(entries[is_new]))
         return self._row_of[entries]
 
     def _learn(self, entries: Numbers) -> None:
@@ -139,7 +154,8 @@ class Lexicon:
             lines += self._user.features(own - self._user_from)
         columns = _feature_columns(lines)
         self._row_of[entries] = np.arange(len(self), len(self) + len(entries), dtype=np.int32)
-        self._columns = {name: pa.concat_arrays([old, columns[name]]) for name, old in self._columns.items()}
+        for name, column in self._columns.items():
+            column.append(columns[name])
 
 
 class _DictionaryFile:

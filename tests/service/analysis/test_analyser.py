@@ -113,6 +113,18 @@ def test_what_the_analyser_remembers_changes_nothing(analyser: Analyser) -> None
     assert plain_tokens(analyser, HARD_TEXTS).equals(first)
 
 
+def test_words_are_forgotten_in_good_time(analyser: Analyser, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With room for a few words only, tokens are the same, batch after batch, and few words stay."""
+    texts = [*HARD_TEXTS, "全然違う文章を挟む。"]
+    expected = [plain_tokens(analyser, [text]) for text in texts]
+    monkeypatch.setattr("kizami.analysis.analyser._LEXICON_LIMIT", 3)
+    small = Analyser(analyser.dictionary, analyser.normalisation)
+    for _ in range(2):
+        for text, tokens in zip(texts, expected, strict=True):
+            assert plain_tokens(small, [text]).equals(tokens)
+            assert len(small._lexicon) <= 3
+
+
 def test_no_text_is_a_table_without_rows(analyser: Analyser) -> None:
     """An empty batch gives an empty table of the right schema."""
     assert analyser.analyse([]).tokens.equals(TOKENS.empty_table())

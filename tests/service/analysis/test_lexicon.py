@@ -66,6 +66,36 @@ def test_twenty_thousand_words_have_the_features_mecab_prints(printer: fugashi.G
             assert one == (None if value == none else value)
 
 
+def test_a_lexicon_that_shrinks_keeps_what_was_asked_for_again(printer: fugashi.GenericTagger) -> None:
+    """What was asked for once is dropped, the rest keeps its features, and all are found again when asked for."""
+    lines = [line.split("\t") for word in words(3_000) for line in printer.parse(word).split("\n") if line]
+    surface, unknown, left, _, cost, _ = zip(*lines, strict=True)
+    numbers = {"left": np.array(left, np.int64), "cost": np.array(cost, np.int64)}
+    tokens = PrintedTokens(pa.array(surface), np.array(unknown) == "1", **numbers)
+    half = len(surface) // 2
+    some = PrintedTokens(
+        tokens.surface[:half], tokens.is_unknown[:half], left=tokens.left[:half], cost=tokens.cost[:half]
+    )
+
+    def features(asked: PrintedTokens) -> list[list[str | None]]:
+        rows = pa.array(lexicon.rows(asked))
+        return [lexicon.column(name).take(rows).to_pylist() for name in FEATURE_COLUMNS]
+
+    lexicon = Lexicon(bundled_dictionary().folder)
+    expected = features(tokens)
+    again = features(some)
+    whole, wanted = len(lexicon), len(set(lexicon.rows(some).tolist()))
+    lexicon.shrink()
+    assert len(lexicon) == wanted < whole
+    assert features(some) == again
+    assert len(lexicon) == wanted
+    assert features(tokens) == expected
+    assert len(lexicon) == whole
+    lexicon.forget()
+    lexicon.shrink()
+    assert len(lexicon) == 0
+
+
 def test_entries_that_agree_in_surface_left_id_and_cost_agree_in_right_id() -> None:
     """So the right id need not be printed to name an entry of the bundled dictionary; nor that of an unknown word."""
     lexicon = Lexicon(bundled_dictionary().folder)
