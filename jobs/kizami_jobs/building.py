@@ -104,15 +104,15 @@ def build_parts(
     it; whatever ends it, no task goes on. ``on_loss`` is told of each attempt that did not finish its part. Raises
     DeadlineError where a part takes longer than the corpus allows.
     """
+    # First of all: the workers cut while the driver sees to the rest.
+    slices, digests = shuffle(blocks, bounds, tuple(job.number for job in jobs))
     board = _board()
-
     words = None if user is None else ray.put(user)  # once, however many parts there are
 
     def submit(attempt: _Attempt) -> Any:
         guarded = bool(attempt.failed)
         return make_part.remote(attempt.job, corpus, shared, board, guarded, words, versions, *attempt.slices)
 
-    slices, digests = shuffle(blocks, bounds, tuple(job.number for job in jobs))
     attempts = [_Attempt(job, own) for job, own in zip(jobs, slices, strict=True)]
     del slices
     pending = {submit(attempt): attempt for attempt in attempts}

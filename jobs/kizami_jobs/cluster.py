@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
-from typing import Final, TextIO
+from typing import Any, Final, TextIO
 
 import ray
 import ray.exceptions
@@ -83,9 +83,21 @@ def _session(address: str | None) -> Iterator[None]:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
     try:
+        if not address:
+            _end_autoscaler()
         yield
     finally:
         ray.shutdown()
+
+
+def _end_autoscaler() -> None:
+    """End the process by which a Ray of this host alone would ask for more hosts.
+
+    ray.init() has no switch for it, and ray.shutdown() ends it after the control service, for whose answer it then
+    waits until Ray kills it: a second of every run.
+    """
+    node: Any = ray._private.worker._global_node  # not public
+    node.kill_monitor(check_alive=False)
 
 
 def await_answer(address: str, named: str = "RAY_ADDRESS=") -> None:

@@ -50,6 +50,7 @@ from kizami_jobs.reading import Corpus, read_corpus
 from kizami_jobs.request import RunRequest, business_date, check_field, parameters
 from kizami_jobs.tasks import WorkerReport
 from kizami_jobs.waiting import await_source, open_corpus
+from kizami_jobs.warming import warm_up
 from kizami_schemas.versions import SchemaVersion
 
 
@@ -160,6 +161,8 @@ class _Run:
             session = connected(address, self.progress.others)
             session.__enter__()
         try:
+            if not address:
+                warm_up()
             return self._perform(origin)
         except ray.exceptions.RayError as error:
             raise cluster_error(error) from error

@@ -129,11 +129,17 @@ def split(texts: pa.Table, bounds: Bounds, wanted: Sequence[int] | None = None) 
     numbers = part_numbers(texts["doc_id"].combine_chunks(), bounds)
     order = np.argsort(numbers, kind="stable")
     ends = np.searchsorted(numbers[order], np.arange(len(bounds) + 1))
+    places = [(ends[number], ends[number + 1]) for number in (range(len(bounds)) if wanted is None else wanted)]
     # Each table has buffers of its own: a slice would be sent to its part with all the others' bytes.
-    return [
-        texts.take(pa.array(order[ends[number] : ends[number + 1]]))
-        for number in (range(len(bounds)) if wanted is None else wanted)
-    ]
+    if bool((numbers[:-1] <= numbers[1:]).all()):
+        return [_copy(texts.slice(first, end - first)) for first, end in places]
+    return [texts.take(pa.array(order[first:end])) for first, end in places]
+
+
+def _copy(texts: pa.Table) -> pa.Table:
+    """The same rows in buffers of their own, several times as fast as taking them one by one."""
+    # Of one chunk Arrow would only give back the slice.
+    return pa.concat_tables([texts, texts.schema.empty_table()]).combine_chunks()
 
 
 def prepare(texts: pa.Table) -> Prepared:

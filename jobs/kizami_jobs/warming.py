@@ -1,0 +1,21 @@
+"""Warming: the workers of a new Ray import what their tasks need while the driver still sees what there is to do."""
+
+from __future__ import annotations
+
+import ray
+
+
+def warm_up() -> None:
+    """Have one worker a processor import all that tasks need. Returns at once.
+
+    For a Ray that has nothing else to do: it asks for every processor.
+    """
+    processors = int(ray.cluster_resources().get("CPU", 0))  # type: ignore[no-untyped-call]
+    for _ in range(processors):
+        _import_tasks.remote()
+
+
+@ray.remote(num_cpus=1, max_retries=0)
+def _import_tasks() -> None:
+    # In a word of its own: Ray sends a function by value, with no more modules than it names.
+    import kizami_jobs.tasks  # noqa: F401, PLC0415
