@@ -9,7 +9,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from typing import Any, Final, TextIO
 
 import ray
@@ -96,8 +96,9 @@ def _end_autoscaler() -> None:
     ray.init() has no switch for it, and ray.shutdown() ends it after the control service, for whose answer it then
     waits until Ray kills it: a second of every run.
     """
-    node: Any = ray._private.worker._global_node  # not public
-    node.kill_monitor(check_alive=False)
+    node: Any = ray._private.worker._global_node  # not public; without this the run only takes longer
+    with suppress(AttributeError):
+        node.kill_monitor(check_alive=False)
 
 
 def await_answer(address: str, named: str = "RAY_ADDRESS=") -> None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import ray
+
+_MOST: Final = 8
+"""Workers to warm up: a small corpus needs no more, and of a large one the start is a small share."""
 
 
 def warm_up() -> None:
-    """Have one worker a processor import all that tasks need. Returns at once.
+    """Have some workers, one a processor, import all that tasks need. Returns at once.
 
-    For a Ray that has nothing else to do: it asks for every processor.
+    For a Ray that has nothing else to do: it may ask for every processor.
     """
     processors = int(ray.cluster_resources().get("CPU", 0))  # type: ignore[no-untyped-call]
-    for _ in range(processors):
+    for _ in range(min(processors, _MOST)):
         _import_tasks.remote()
 
 

@@ -26,6 +26,8 @@ from kizami.interleaving import Picked
 _GROUPS_HELD: Final = 2
 """Row groups kept decoded, some 13 MB each: the next row group begins in the one where the last ended."""
 
+_FLAG: Final = "is_unknown"
+
 Places = npt.NDArray[np.int64]
 """For each text, the row of the predecessor that has its tokens, counted over all its parts; -1: none has."""
 
@@ -54,8 +56,8 @@ class PreviousRows:
         rows = [self._files[group.file].metadata.row_group(group.number).num_rows for group in self._groups]
         self._starts = np.concatenate(([0], np.cumsum(rows)), dtype=np.int64, casting="unsafe")
         self._held: OrderedDict[int, pa.Table] = OrderedDict()
-        self._counts: npt.NDArray[np.int64] | None = None
-        """Tokens of each row, and a last one, of none."""
+        self._flags: list[pa.ListArray] = []
+        """Of each row group the column that tells the tokens of its rows at the least cost, once it is read."""
 
     def __enter__(self) -> Self:
         return self
@@ -87,11 +89,9 @@ class PreviousRows:
 
     def token_counts(self, places: Places) -> npt.NDArray[np.int64]:
         """How many tokens stand at each of ``places``; 0 at -1."""
-        if self._counts is None:
-            columns = [file.read(columns=["is_unknown"], use_threads=False)["is_unknown"] for file in self._files]
-            counts = [pc.list_value_length(column).to_numpy() for column in columns]
-            self._counts = np.concatenate([*counts, [0]], dtype=np.int64, casting="unsafe")
-        return self._counts[places]
+        self._flags = self._flags or [self._read(number, [_FLAG])[_FLAG] for number in range(len(self._groups))]
+        counts = [pc.list_value_length(flags).to_numpy() for flags in self._flags]
+        return np.concatenate([*counts, [0]], dtype=np.int64, casting="unsafe")[places]
 
     def picked(self, places: Places) -> Iterator[Picked]:
         """The tokens at ``places``, one row group after another; a place of -1 is passed over."""
@@ -110,11 +110,18 @@ class PreviousRows:
             return self._held[number]
         while len(self._held) >= _GROUPS_HELD:
             self._held.popitem(last=False)
-        group = self._groups[number]
-        read = self._files[group.file].read_row_group(group.number, columns=TOKENS.names, use_threads=False)
-        table = pa.Table.from_arrays([_one(read[name]) for name in TOKENS.names], schema=TOKENS)
+        columns = self._read(number, [name for name in TOKENS.names if name != _FLAG or not self._flags])
+        if self._flags:
+            columns[_FLAG] = self._flags[number]
+        table = pa.Table.from_arrays([columns[name] for name in TOKENS.names], schema=TOKENS)
         self._held[number] = table
         return table
+
+    def _read(self, number: int, names: list[str]) -> dict[str, pa.Array]:
+        """Columns of a row group."""
+        group = self._groups[number]
+        read = self._files[group.file].read_row_group(group.number, columns=names, use_threads=False)
+        return {name: _one(read[name]) for name in names}
 
 
 def _one(column: pa.ChunkedArray) -> pa.Array:
