@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 
 import boto3
+from botocore.config import Config
 
 BUCKET = "kizami"
+_PROBE = "probe"
 
 
 def make_secrets(folder: Path) -> None:
@@ -37,10 +39,14 @@ def make_secrets(folder: Path) -> None:
 
 
 def make_bucket() -> None:
-    """Make the bucket, unless it is there. Credentials and endpoint are those of the environment."""
-    client = boto3.client("s3")
+    """Make the bucket, unless it is there, and see that it takes objects. Credentials and endpoint are those of the
+    environment."""
+    client = boto3.client("s3", config=Config(retries={"mode": "standard", "total_max_attempts": 12}))
     if BUCKET not in {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}:
         client.create_bucket(Bucket=BUCKET)
+    # A server that has only just started answers 500 until it has room for a first object: some seconds, seldom more.
+    client.put_object(Bucket=BUCKET, Key=_PROBE, Body=b"probe")
+    client.delete_object(Bucket=BUCKET, Key=_PROBE)
 
 
 if __name__ == "__main__":

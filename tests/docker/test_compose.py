@@ -74,6 +74,9 @@ class Compose:
         command = [self._placed(word) for word in SERVICES[name]["command"]]
         if name == "s3":
             command = [str(BIN / "weed"), *command]  # what the image of SeaweedFS begins with
+            # Sockets in /tmp are named after these ports; a container has a /tmp of its own.
+            port = 20_000 + os.getpid() % 2_500 * 4
+            command += [f"-{part}.port.grpc={port + n}" for n, part in enumerate(("master", "volume", "filer", "s3"))]
         if command[:2] == ["ray", "start"] and "--head" in command:
             command.append(f"--temp-dir={self.network.own}")  # a container has a /tmp of its own
         with (self.folder / f"{name}.log").open("wb") as log:
