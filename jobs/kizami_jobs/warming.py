@@ -22,5 +22,5 @@ def warm_up() -> None:
 
 @ray.remote(num_cpus=1, max_retries=0)
 def _import_tasks() -> None:
-    # In a word of its own: Ray sends a function by value, with no more modules than it names.
+    # Named here: Ray sends a function by value, with no more modules than it names.
     import kizami_jobs.tasks  # noqa: F401, PLC0415

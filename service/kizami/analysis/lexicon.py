@@ -118,7 +118,7 @@ class Lexicon:
             column.append(kept[name])
 
     def column(self, name: str) -> pa.StringArray:
-        """A feature by row, null where UniDic has none. It only ever grows, until ``forget``."""
+        """A feature by row, null where UniDic has none. It only ever grows, until ``forget`` or ``shrink``."""
         return self._columns[name].array()
 
     def rows(self, printed: PrintedTokens) -> npt.NDArray[np.int32]:
