@@ -6,13 +6,15 @@ import psutil
 import pyarrow as pa
 
 
-def use_one_heap() -> None:
-    """Let Arrow use the C library's heap from now on, as Python and numpy do: what one frees another takes.
+def use_lasting_pool() -> None:
+    """Let Arrow keep the memory it frees for what it needs next: jemalloc, and where this Arrow lacks it the C library.
 
-    Arrow's own pool gives large blocks back at once and has the kernel zero them anew: 4 % of the time of analysing,
-    and more where cores compete for memory.
+    The pool that Arrow takes by itself gives large blocks back at once and has the kernel zero them anew: 4 % of the
+    time of analysing. On the C library's heap, where numpy and Python are too, blocks of megabytes lie among small ones
+    that live longer, and a worker grows with its input: from 15 MB to 130 MB by an eighth, twice as much as so.
     """
-    pa.set_memory_pool(pa.system_memory_pool())
+    has_jemalloc = "jemalloc" in pa.supported_memory_backends()
+    pa.set_memory_pool(pa.jemalloc_memory_pool() if has_jemalloc else pa.system_memory_pool())
 
 
 def release_memory() -> None:

@@ -32,7 +32,7 @@ from kizami.parts import Bounds, part_numbers, split
 from kizami.sources import Block, SourcePart, gathered, read_texts
 from kizami.stores import ObjectMissingError, ObjectStore, open_store
 from kizami.suppression import Suppression
-from kizami_jobs.memory import private_bytes, release_memory, use_one_heap
+from kizami_jobs.memory import private_bytes, release_memory, use_lasting_pool
 from kizami_jobs.reruns import announce
 from kizami_schemas.versions import SchemaVersion, find_version
 
@@ -221,7 +221,7 @@ def make_part(  # noqa: PLR0917  # Ray types only functions of positional parame
     started, cpu_started = time.monotonic(), _processor_seconds(process)
     board.begin.remote(job.number)
     release_memory()
-    use_one_heap()
+    use_lasting_pool()
     store = shared.open()
     dictionary = bundled_dictionary().with_words(user)
     own = fingerprint(dictionary, corpus.normalisation)

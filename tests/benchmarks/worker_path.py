@@ -11,7 +11,7 @@ from kizami.analysis.shown import Normalisation
 from kizami.part_builder import BuiltPart, PartJob, build_part
 from kizami.sources import list_files, read_texts
 from kizami.stores import open_store
-from kizami_jobs.memory import use_one_heap
+from kizami_jobs.memory import use_lasting_pool
 
 
 def build(source: Path, store: Path, fields: Sequence[str]) -> BuiltPart:
@@ -19,7 +19,7 @@ def build(source: Path, store: Path, fields: Sequence[str]) -> BuiltPart:
 
     Everything that a fresh worker does is in it: the fingerprint, the Tagger, and all that is learned on the way.
     """
-    use_one_heap()
+    use_lasting_pool()
     (file,) = list_files(str(source))
     blocks = read_texts(file, file_index=0, id_column="doc_id", fields=fields)
     job = PartJob(

@@ -111,11 +111,13 @@ class Lexicon:
         """Drop all rows but those asked for again since they were learned or kept; numbers given before are void."""
         entries = np.flatnonzero(self._asked_again)
         rows = pa.array(self._row_of[entries])
-        kept = {name: column.array().take(rows) for name, column in self._columns.items()}
-        self.forget()
+        self._row_of.fill(-1)
         self._row_of[entries] = np.arange(len(entries), dtype=np.int32)
-        for name, column in self._columns.items():
-            column.append(kept[name])
+        self._asked_again.fill(False)
+        for name, column in self._columns.items():  # one after another: there are two of one of them at a time
+            kept = column.array().take(rows)
+            self._columns[name] = GrowingStrings()
+            self._columns[name].append(kept)
 
     def column(self, name: str) -> pa.StringArray:
         """A feature by row, null where UniDic has none. It only ever grows, until ``forget`` or ``shrink``."""
