@@ -26,7 +26,7 @@ from kizami.log import without_credentials
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 # Nothing is to leave the host.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-# Parquet's writer takes the pool of the process's start whatever it is told later; kizami_jobs.memory says why this one.
+# Parquet's writer takes the pool of the process's start whatever it is told; kizami_jobs.memory says why this one.
 os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "jemalloc")
 
 
