@@ -59,7 +59,7 @@ def derive(
         while not _is_staged(store, staged, path):
             derive_part(analysed, path, version, run=run)
             try:
-                store.create(staged, path)
+                store.upload(staged, path)
             except ConditionFailedError:
                 continue  # another worker was quicker, or our own answer was lost: what counts is what stands there
             break

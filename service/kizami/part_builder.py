@@ -138,7 +138,7 @@ def build_part(
         while not reused:
             taken_over = _write(path, job, prepared.sound, analyser=analyser, store=store, progress=progress)
             try:
-                store.create(staged, path)
+                store.upload(staged, path)
             except ConditionFailedError:
                 # Another worker was quicker, or our own answer was lost. What counts is what stands there.
                 if not _found_finished(store, staged, path, job.renewal):

@@ -188,7 +188,7 @@ class Rewriting:
         for part in copy.parts:
             key = prefix + part.entry.name
             if isinstance(part.source, Path) and part.source not in self._placed:
-                store.create(key, part.source)
+                store.upload(key, part.source)
                 self._placed[part.source] = key
             else:
                 to_copy.append((part.source, key))

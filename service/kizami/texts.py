@@ -19,7 +19,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from kizami.strings import joined_bytes
+
 _HASH_BYTES: Final = 16
+_SHORT_BYTES: Final = 200
+"""Mean length of texts up to which it pays to find equal ones first: short ones are often the same."""
 
 TEXTS: Final = pa.schema(
     [
@@ -64,12 +68,17 @@ def text_hash(text_utf8: bytes) -> str:
 
 def text_digests(texts: pa.StringArray) -> npt.NDArray[np.uint8]:
     """The first 16 bytes of each text's SHA-256, shape (texts, 16). There must be no nulls."""
+    if len(joined_bytes(texts)) > _SHORT_BYTES * len(texts):
+        return _each_digest(texts)
     encoded = texts.dictionary_encode()
-    distinct = encoded.dictionary.cast(pa.binary()).to_pylist()
-    digests = b"".join([hashlib.sha256(text).digest()[:_HASH_BYTES] for text in distinct])
-    of_text: npt.NDArray[np.uint8] = np.frombuffer(digests, np.uint8).reshape(-1, _HASH_BYTES)
-    digests_of: npt.NDArray[np.uint8] = of_text[encoded.indices.to_numpy()]
-    return digests_of
+    digests: npt.NDArray[np.uint8] = _each_digest(encoded.dictionary)[encoded.indices.to_numpy()]
+    return digests
+
+
+def _each_digest(texts: pa.StringArray) -> npt.NDArray[np.uint8]:
+    sha256 = hashlib.sha256
+    digests = bytearray().join([sha256(text).digest()[:_HASH_BYTES] for text in texts.cast(pa.binary()).to_pylist()])
+    return np.frombuffer(digests, np.uint8).reshape(-1, _HASH_BYTES)
 
 
 def hex_digits(digests: npt.NDArray[np.uint8]) -> pa.StringArray:

@@ -215,7 +215,7 @@ def test_surfaces_that_do_not_come_back_are_never_published(
     with PartWriter(path, fingerprint=sound.fingerprint, run="x") as writer:
         writer.write(broken)
         writer.finish([])
-    store.create(layout.staging_key("recipes", part.key), path)
+    store.upload(layout.staging_key("recipes", part.key), path)
     code, answer, _ = kizami(capsys, "run", "recipes", "--date", TODAY, "--config", config)
     assert code == 65
     assert [gate["name"] for gate in answer["gates"] if not gate["open"]] == ["surfaces"]

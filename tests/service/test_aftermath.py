@@ -235,7 +235,7 @@ class AwayStore(MemoryStore):
     def list(self, prefix: str) -> Any:
         raise UnavailableError(f"{prefix}: no answer")
 
-    def create(self, key: str, body: bytes | Path) -> str:
+    def create(self, key: str, body: bytes) -> str:
         raise UnavailableError(f"{key}: no answer")
 
 

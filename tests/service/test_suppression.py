@@ -56,7 +56,7 @@ class LosesAnswers(MemoryStore):
 
     lost = 1
 
-    def create(self, key: str, body: bytes | Path) -> str:
+    def create(self, key: str, body: bytes) -> str:
         etag = super().create(key, body)
         if self.lost:
             self.lost -= 1
@@ -74,7 +74,7 @@ def test_a_lost_answer_is_found_out() -> None:
 class NeverWrites(MemoryStore):
     """A store that takes no new object."""
 
-    def create(self, key: str, body: bytes | Path) -> str:
+    def create(self, key: str, body: bytes) -> str:
         raise OutcomeUnknownError("lost")
 
 

@@ -48,9 +48,9 @@ class AskedStore(MemoryStore):
             raise UnavailableError("the store is away")
         return super().replace(key, body, etag)
 
-    def create(self, key: str, body: bytes | object) -> str:
+    def create(self, key: str, body: bytes) -> str:
         self.heard.append(self.interruption.farewell(15))
-        return super().create(key, body)  # type: ignore[arg-type]  # as it came
+        return super().create(key, body)
 
     def hurry(self) -> None:
         self.hurried += 1

@@ -43,8 +43,11 @@ class CrashingStore:
     def put(self, key: str, body: bytes) -> str:
         return self._ask(lambda: self._store.put(key, body))
 
-    def create(self, key: str, body: bytes | Path) -> str:
+    def create(self, key: str, body: bytes) -> str:
         return self._ask(lambda: self._store.create(key, body))
+
+    def upload(self, key: str, path: Path) -> None:
+        self._ask(lambda: self._store.upload(key, path))
 
     def replace(self, key: str, body: bytes, etag: str) -> str:
         return self._ask(lambda: self._store.replace(key, body, etag))

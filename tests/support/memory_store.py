@@ -45,11 +45,14 @@ class MemoryStore:
         with self._mutex:
             return self._write(key, body)
 
-    def create(self, key: str, body: bytes | Path) -> str:
+    def create(self, key: str, body: bytes) -> str:
         with self._mutex:
             if key in self.objects:
                 raise ConditionFailedError(key)
-            return self._write(key, body if isinstance(body, bytes) else body.read_bytes())
+            return self._write(key, body)
+
+    def upload(self, key: str, path: Path) -> None:
+        self.create(key, path.read_bytes())
 
     def replace(self, key: str, body: bytes, etag: str) -> str:
         with self._mutex:

@@ -250,7 +250,8 @@ def _is_whole(sentences: Sequence[str], tokens: Offsets, token_end: Offsets, hea
     rebuilt = np.zeros(len(tokens), np.int64)
     some = tokens > 0
     rebuilt[some] = token_end[np.cumsum(tokens)[some] - 1]
-    return np.array_equal(rebuilt, lengths) and joined_bytes(heads) == "".join(expected).encode()
+    # A memoryview compares byte for byte in a loop of its own; bytes do so at once.
+    return np.array_equal(rebuilt, lengths) and bytes(joined_bytes(heads)) == "".join(expected).encode()
 
 
 def _faults(sentences: Sequence[str], tokens: Offsets, printed: bytes) -> dict[int, str]:

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from kizami.runs import sums
 from kizami.sources.records import Document
+from kizami.strings import strings_of
 from kizami.texts import TEXTS, Reason, hex_digits, text_digests
 
 BLOCK_BYTES: Final = 8 << 20
@@ -210,7 +211,7 @@ class BlockBuilder:
                 counts=np.array(self._counts, np.int64),
                 fields=np.array(self._fields, np.int16),
                 positions=np.array(self._positions, np.int32),
-                texts=pa.array(self._texts, pa.string()),
+                texts=strings_of(self._texts),
             )
             self._columns.append(columns)
             self._clear_records()
@@ -224,6 +225,8 @@ class BlockBuilder:
 
 
 def _concatenated(several: Sequence[TextColumns]) -> TextColumns:
+    if len(several) == 1:
+        return several[0]
     strings = pa.array([], pa.string())
     return TextColumns(
         doc_ids=pa.concat_arrays([strings, *(each.doc_ids for each in several)]),

@@ -65,7 +65,8 @@ class Records:
         doc_id, fault = self._doc_id(id_values)
         texts: list[Text] = []
         size_bytes = 0
-        if sum(len(value) for value in values if type(value) is list) > TEXTS_LIMIT:
+        lists = [len(value) for value in values if type(value) is list]
+        if lists and sum(lists) > TEXTS_LIMIT:
             return Document(doc_id, (), fault or Fault(Reason.TOO_LARGE, f"it has more than {TEXTS_LIMIT:,} texts"))
         for field, value in enumerate(values):
             if value is None:

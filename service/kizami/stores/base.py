@@ -89,8 +89,11 @@ class ObjectStore(Protocol):
     def put(self, key: str, body: bytes) -> str:
         """Write an object whatever stands there; return its etag."""
 
-    def create(self, key: str, body: bytes | Path) -> str:
-        """Write an object where none is; return its etag. A Path is streamed. Raises ConditionFailedError."""
+    def create(self, key: str, body: bytes) -> str:
+        """Write an object where none is; return its etag. Raises ConditionFailedError."""
+
+    def upload(self, key: str, path: Path) -> None:
+        """Write a local file as an object where none is, in bounded memory. Raises ConditionFailedError."""
 
     def replace(self, key: str, body: bytes, etag: str) -> str:
         """Write over the version ``etag``; return the new etag. Raises ConditionFailedError, also where none is."""

@@ -21,12 +21,6 @@ def etag_of(body: bytes) -> str:
     return hashlib.sha256(body).hexdigest()
 
 
-def etag_of_file(path: Path) -> str:
-    """The same of a file, in bounded memory."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 @contextmanager
 def new_file(path: Path) -> Iterator[int]:
     """A descriptor to write a new file by, with the permissions that the umask leaves. Until the context ends the file

@@ -26,7 +26,7 @@ from kizami.stores.base import (
     StoredObject,
     Versioning,
 )
-from kizami.stores.durable import clear, etag_of, etag_of_file, flush, new_file, settle_folder, sweep
+from kizami.stores.durable import clear, etag_of, flush, new_file, settle_folder, sweep
 from kizami.stores.keys import TEMPORARY, checked_key
 
 _LOCK_PATIENCE_SECONDS: Final = 60.0
@@ -83,8 +83,16 @@ class LocalStore:
             settle_folder(path.parent)
         return etag_of(body)
 
-    def create(self, key: str, body: bytes | Path) -> str:
-        """Write an object where none is; return its etag. A Path is streamed. Raises ConditionFailedError."""
+    def create(self, key: str, body: bytes) -> str:
+        """Write an object where none is; return its etag. Raises ConditionFailedError."""
+        self._create(key, body)
+        return etag_of(body)
+
+    def upload(self, key: str, path: Path) -> None:
+        """Write a local file as an object where none is, in bounded memory. Raises ConditionFailedError."""
+        self._create(key, path)
+
+    def _create(self, key: str, body: bytes | Path) -> None:
         path = self._path(key)
         with self._explained(path), self._temporary(body) as temporary:
             with self._locked():
@@ -94,7 +102,6 @@ class LocalStore:
                 except FileExistsError:
                     raise ConditionFailedError(key) from None
             settle_folder(path.parent)
-            return etag_of_file(temporary) if isinstance(body, Path) else etag_of(body)
 
     def replace(self, key: str, body: bytes, etag: str) -> str:
         """Write over the version ``etag``; return the new etag. Raises ConditionFailedError, also where none is."""

@@ -118,20 +118,26 @@ class S3Store:
         with self._explained(key, writes=True):
             return self._client().put_object(Bucket=self._bucket, Key=self._full(key), Body=body)["ETag"]
 
-    def create(self, key: str, body: bytes | Path) -> str:
-        """Write an object where none is; return its etag. A Path is streamed. Raises ConditionFailedError."""
+    def create(self, key: str, body: bytes) -> str:
+        """Write an object where none is; return its etag. Raises ConditionFailedError."""
 
         def write() -> str:
-            if isinstance(body, bytes):
-                answer = self._client().put_object(Bucket=self._bucket, Key=self._full(key), Body=body, IfNoneMatch="*")
-            else:
-                with body.open("rb") as file:
-                    answer = self._client(bulk=True).put_object(
-                        Bucket=self._bucket, Key=self._full(key), Body=file, IfNoneMatch="*"
-                    )
+            answer = self._client().put_object(Bucket=self._bucket, Key=self._full(key), Body=body, IfNoneMatch="*")
             return answer["ETag"]
 
         return self._write_on_condition(key, write)
+
+    def upload(self, key: str, path: Path) -> None:
+        """Write a local file as an object where none is, in bounded memory. Raises ConditionFailedError."""
+
+        def write() -> str:
+            with path.open("rb") as file:
+                answer = self._client(bulk=True).put_object(
+                    Bucket=self._bucket, Key=self._full(key), Body=file, IfNoneMatch="*"
+                )
+            return answer["ETag"]
+
+        self._write_on_condition(key, write)
 
     def replace(self, key: str, body: bytes, etag: str) -> str:
         """Write over the version ``etag``; return the new etag. Raises ConditionFailedError, also where none is."""
