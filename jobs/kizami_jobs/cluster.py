@@ -21,13 +21,14 @@ from ray._raylet import GcsClient  # type: ignore[attr-defined]  # of its own ma
 
 from kizami.errors import ConfigurationError, InterruptedRunError, KizamiError, UnavailableError
 from kizami.log import without_credentials
+from kizami_jobs.memory import LASTING_POOL, POOL_VARIABLE
 
 # Ray warns of a changed default that only concerns hosts with accelerators.
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 # Nothing is to leave the host.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-# Parquet's writer takes the pool of the process's start whatever it is told; kizami_jobs.memory says why this one.
-os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "jemalloc")
+# Workers get it from the start: Parquet's writer keeps to that pool whatever it is told later.
+os.environ.setdefault(POOL_VARIABLE, LASTING_POOL)
 
 
 _ANSWER_SECONDS: Final = 10.0
@@ -96,8 +97,8 @@ def _end_autoscaler() -> None:
     ray.init() has no switch for it, and ray.shutdown() ends it after the control service, for whose answer it then
     waits until Ray kills it: a second of every run.
     """
-    node: Any = ray._private.worker._global_node  # not public; without this the run only takes longer
-    with suppress(AttributeError):
+    with suppress(Exception):  # none of this is public; without it the run only takes longer
+        node: Any = ray._private.worker._global_node
         node.kill_monitor(check_alive=False)
 
 

@@ -17,7 +17,7 @@ from kizami_jobs.progress import Progress
 from kizami_jobs.request import RunRequest, business_date
 from kizami_jobs.waiting import await_source
 
-_GRAVEST: Final = (143, 130, 70, 78, 65, 124, 69, 75)
+_GRAVEST: Final = (143, 130, 129, 70, 78, 65, 124, 69, 75)
 """Exit codes, by how much somebody is needed."""
 
 

@@ -46,10 +46,15 @@ PLAIN_TOKENS: Final = pa.schema([v1.SCHEMA.field(name) for name in TOKENS.names]
 
 def codes_of(values: pa.DictionaryArray) -> npt.NDArray[np.int32]:
     """The indices of a dictionary array, -1 for null."""
-    codes: npt.NDArray[np.int32] = (
-        values.indices.fill_null(-1) if values.indices.null_count else values.indices
-    ).to_numpy()
-    return codes
+    indices = values.indices
+    if not indices.null_count:
+        codes: npt.NDArray[np.int32] = indices.to_numpy()
+        return codes
+    validity, data = indices.buffers()
+    begin, end = indices.offset, indices.offset + len(indices)
+    # Several times as fast as to have Arrow fill the nulls: of a null no bit of its index stays 0.
+    is_valid = np.unpackbits(np.frombuffer(validity, np.uint8), count=end, bitorder="little")[begin:]
+    return np.frombuffer(data, np.int32)[begin:end] | (is_valid.astype(np.int32) - 1)
 
 
 def with_nulls(codes: npt.NDArray[np.int32]) -> pa.Int32Array:
@@ -58,4 +63,4 @@ def with_nulls(codes: npt.NDArray[np.int32]) -> pa.Int32Array:
     if valid.all():
         return pa.array(codes)
     validity = pa.py_buffer(np.packbits(valid, bitorder="little"))
-    return pa.Array.from_buffers(pa.int32(), len(codes), [validity, pa.py_buffer(np.where(valid, codes, 0))])
+    return pa.Array.from_buffers(pa.int32(), len(codes), [validity, pa.py_buffer(np.maximum(codes, 0))])

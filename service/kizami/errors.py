@@ -14,7 +14,7 @@
     ├── RunExistsError              75  this very run has begun already
     ├── DeadlineError              124  it took longer than the configuration allows; nothing was published
     ├── SubmittedRunError            *  a run on a cluster ended with this exit code
-    └── InterruptedRunError    130/143  a signal ended the run; start it again
+    └── InterruptedRunError        128+  a signal ended the run; start it again
 
 Every message is one line that names what, where and what to do. ``exit_code`` follows sysexits(3).
 """
@@ -136,5 +136,5 @@ class InterruptedRunError(KizamiError):
 
     @property
     def exit_code(self) -> int:  # type: ignore[override]  # the one error whose code depends on its cause
-        """128 + the signal's number: 130 for SIGINT, 143 for SIGTERM."""
+        """128 + the signal's number: 129 for SIGHUP, 130 for SIGINT, 143 for SIGTERM."""
         return 128 + self.signal_number

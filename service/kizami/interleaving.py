@@ -15,7 +15,7 @@ from kizami.encoded import STRING_COLUMNS, TOKENS
 from kizami.runs import ranges, run_offsets
 
 _MOST: Final = 3 / 4
-_EMPTY: Final = {name: pa.array([], TOKENS.field(name).type.value_type) for name in TOKENS.names}
+"""How many of the tokens come from one table for its dictionaries to go on; with fewer, to order anew costs no more."""
 _SHORT_RUN: Final = 64
 """Elements in a run on average, below which to copy them one by one is quicker than run by run."""
 _Int64s = npt.NDArray[np.int64]
@@ -31,6 +31,8 @@ class Picked:
     """Which of its rows, in any order, one perhaps several times."""
     at: _Int64s
     """The row each becomes."""
+    is_ordered: bool = False
+    """Whether in its dictionaries the more frequent values come first, and all are of its own rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,28 +41,30 @@ class Interleaved:
 
     tokens: pa.Table
     """Schema TOKENS, one chunk a column."""
-    is_mostly_one: bool
-    """Whether nearly all tokens are of one of the tables, whose dictionaries those of ``tokens`` begin with."""
+    is_ordered: bool
+    """Whether most tokens are of one table, which is ordered: the dictionaries of ``tokens`` begin with its."""
 
 
 def interleaved(picked: Sequence[Picked], count: int) -> Interleaved:
-    """One table of ``count`` rows; ``picked`` fills each of them once. Without any there is no row.
+    """One table of ``count`` rows, at least one; ``picked`` fills each of them once.
 
     No value stands twice in a dictionary; some may not occur.
     """
     sentences = _Order.of(picked, "sentence_start", count)
     tokens = _Order.of(picked, "start", count)
-    largest = int(np.argmax(tokens.shares)) if len(picked) else 0
+    largest = int(np.argmax(tokens.shares))
     columns = []
     for name in TOKENS.names:
         order = sentences if name == "sentence_start" else tokens
-        chunks = [each.tokens[name].chunk(0).flatten() for each in picked] or [_EMPTY[name]]
-        gathered = (
-            order.strings(chunks, largest) if name in STRING_COLUMNS else order.gathered(pa.concat_arrays(chunks))
-        )
+        chunks = [each.tokens[name].chunk(0).flatten() for each in picked]
+        if name in STRING_COLUMNS:
+            used = [_used(chunk, is_ordered=each.is_ordered) for chunk, each in zip(chunks, picked, strict=True)]
+            gathered = order.strings(used, largest)
+        else:
+            gathered = order.gathered(pa.concat_arrays(chunks))
         columns.append(pa.ListArray.from_arrays(order.offsets, gathered))
-    is_mostly_one = bool(tokens.shares[largest] >= _MOST * tokens.shares.sum()) if len(picked) else False
-    return Interleaved(pa.Table.from_arrays(columns, schema=TOKENS), is_mostly_one)
+    is_most = bool(tokens.shares[largest] >= _MOST * tokens.shares.sum())
+    return Interleaved(pa.Table.from_arrays(columns, schema=TOKENS), picked[largest].is_ordered and is_most)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +104,12 @@ class _Order:
             return values.take(pa.array(ranges(self.starts, self.lengths)))
         return pa.concat_arrays([values[:0], *map(values.slice, self.starts.tolist(), self.lengths.tolist())])
 
-    def strings(self, chunks: Sequence[pa.DictionaryArray], largest: int) -> pa.DictionaryArray:
-        """The elements of a column of strings; their dictionary begins with that of the ``largest`` chunk."""
-        used = [_used(chunk) for chunk in chunks]
-        order = sorted(range(len(chunks)), key=lambda number: number != largest)
+    def strings(self, used: Sequence[tuple[pa.Int32Array, pa.StringArray]], largest: int) -> pa.DictionaryArray:
+        """The elements of a column of strings, given as indices and dictionaries; theirs begins with the ``largest``
+        one's."""
+        order = sorted(range(len(used)), key=lambda number: number != largest)
         encoded = pa.concat_arrays([used[number][1] for number in order]).dictionary_encode()
-        codes: list[pa.Array] = [None] * len(chunks)
+        codes: list[pa.Array] = [None] * len(used)
         at = 0
         for number in order:
             indices, dictionary = used[number]
@@ -115,9 +119,10 @@ class _Order:
         return pa.DictionaryArray.from_arrays(self.gathered(pa.concat_arrays(codes)), encoded.dictionary, safe=False)
 
 
-def _used(chunk: pa.DictionaryArray) -> tuple[pa.Int32Array, pa.StringArray]:
-    """The indices and the dictionary of a chunk; of a dictionary longer than the chunk only the values that occur."""
-    if len(chunk.indices) >= len(chunk.dictionary):
+def _used(chunk: pa.DictionaryArray, *, is_ordered: bool) -> tuple[pa.Int32Array, pa.StringArray]:
+    """The indices and the dictionary of a chunk. Of one not ordered, or longer than the chunk, only the values that
+    occur, as they first do: what a worker has learned before decides nothing."""
+    if is_ordered and len(chunk.indices) >= len(chunk.dictionary):
         return chunk.indices, chunk.dictionary
     used = chunk.indices.drop_null().unique()
     return pc.index_in(chunk.indices, used, skip_nulls=True), chunk.dictionary.take(used)

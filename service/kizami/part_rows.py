@@ -41,17 +41,19 @@ class PartRows:
         failures: list[dict[str, Any]] = []
         done = 0
         for stretch in _stretches(texts, places):
-            failed = self._write_stretch(stretch, places[done : done + len(stretch)])
+            failed = self._write_stretch(stretch, places[done : done + len(stretch)], done, progress)
             failures += [{"row": done + index, "message": message} for index, message in failed.items()]
             done += len(stretch)
             progress(done)
         return failures
 
-    def _write_stretch(self, texts: pa.Table, places: Places) -> dict[int, str]:
+    def _write_stretch(
+        self, texts: pa.Table, places: Places, done: int, progress: Callable[[int], None]
+    ) -> dict[int, str]:
         new = np.flatnonzero(places < 0)
         tokens, failures = TOKENS.empty_table().combine_chunks(), {}
         if len(new):
-            asked = texts["text"] if len(new) == len(texts) else texts["text"].take(pa.array(new))
+            asked = texts["text"] if len(new) == len(texts) else texts["text"].filter(pa.array(places < 0))
             analysis = analyse_distinct(self._analyser, asked.combine_chunks())
             tokens = analysis.tokens
             failures = {int(new[index]): message for index, message in analysis.failures.items()}
@@ -62,14 +64,16 @@ class PartRows:
             places = places[kept]
             new = np.flatnonzero(places < 0)
         if self._previous and len(new) < len(texts):
-            self._take_over(self._previous, texts, places, Picked(tokens, np.arange(len(new)), new))
+            own = Picked(tokens, np.arange(len(new)), new)
+            for rows in self._take_over(self._previous, texts, places, own):
+                progress(done + rows)
         else:
             self._writer.write(self._of(texts, tokens))
         return failures
 
-    def _take_over(self, previous: PreviousRows, texts: pa.Table, places: Places, analysed: Picked) -> None:
+    def _take_over(self, previous: PreviousRows, texts: pa.Table, places: Places, analysed: Picked) -> Iterator[int]:
         """Write rows whose tokens are partly ``analysed``, the others of the predecessor, one row group after another:
-        so what one of the predecessor's has stays together."""
+        so what one of the predecessor's has stays together. After each, how many rows are written."""
         counts = previous.token_counts(places)
         counts[analysed.at] = pc.list_value_length(analysed.tokens["start"]).to_numpy()
         start = 0
@@ -82,8 +86,9 @@ class PartRows:
                 picked.append(Picked(own, np.arange(last - first), analysed.at[first:last] - start))
             made = interleaved(picked, end - start)
             rows = self._of(texts.slice(start, end - start), made.tokens)
-            self._writer.write(rows, is_ordered=made.is_mostly_one)
+            self._writer.write(rows, is_ordered=made.is_ordered)
             start = end
+            yield start
 
     def _of(self, texts: pa.Table, tokens: pa.Table) -> pa.Table:
         """Texts and their tokens as rows of schema v1, encoded."""

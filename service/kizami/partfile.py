@@ -29,8 +29,12 @@ ROW_GROUP_TOKENS: Final = 250_000
 fifth larger, whole files twice as slow to look one document up in. Of texts of three tokens, groups of 10,000 rows are
 a fifth larger than those of 40,000 and their footer over three times as long, beyond what Arrow reads at once."""
 
-_IN_USE: Final = 7 / 8
-"""Of the values of a dictionary, how many must occur for it to be written as it is."""
+_STALE: Final = 1.05
+"""How much higher the codes of surfaces may be on average than the frequencies of the values ask for, before a
+dictionary is ordered anew: small codes compress better."""
+
+_SOON: Final = 20_000
+"""Codes among which all values of a short dictionary mostly occur."""
 
 _FAILURES_KEY: Final = "kizami.analysis_failures"
 _TAKEN_OVER_KEY: Final = "kizami.rows_taken_over"
@@ -101,9 +105,9 @@ class PartWriter:
         """Append analysed rows, schema v1, strings of tokens plain or dictionary-encoded.
 
         ``is_ordered``: in their dictionaries no value is null or stands twice, and the more frequent ones come first,
-        or did before a few rows changed. Where such rows, one chunk a column, make a whole row group and nearly all of
-        their dictionaries is in use, it is written as it is, which saves most of the work. Raises DataError where the
-        version makes other rows of them than it promises.
+        or did before a few rows changed. Where such rows, one chunk a column, make a whole row group and the order is
+        still much the same, the values keep it, which saves most of the work. Raises DataError where the version makes
+        other rows of them than it promises.
         """
         rows = rows if rows.schema.equals(ROWS) else rows.cast(ROWS)
         tokens = pc.list_value_length(rows["start"]).to_numpy()
@@ -122,7 +126,7 @@ class PartWriter:
             rows = pa.concat_tables(self._pending)
             codes = _Codes(pc.list_value_length(rows["start"]).to_numpy().astype(np.int64))
             group = self._derived(rows)
-            is_ordered = self._is_ordered and _is_in_use(rows["surface"])
+            is_ordered = self._is_ordered and _is_fresh(rows["surface"])
             columns = [_column(group[field.name], field, codes, is_ordered) for field in self._columns]
             self._writer.write_table(pa.Table.from_arrays(columns, schema=self._columns), row_group_size=len(group))
         self._pending, self._pending_rows, self._pending_tokens = [], 0, 0
@@ -172,20 +176,36 @@ def _dictionary_encoded(schema: pa.Schema) -> list[str]:
 def _column(values: pa.ChunkedArray, field: pa.Field, codes: _Codes, is_ordered: bool) -> pa.Array:
     """A column of a row group as one array, as Parquet is to write it."""
     if field.name in STRING_COLUMNS and values.type == field.type:
-        return values.chunk(0) if is_ordered and values.num_chunks == 1 else codes.merged(values)
+        return _in_use(values.chunk(0)) if is_ordered and values.num_chunks == 1 else codes.merged(values)
     if pa.types.is_list(field.type) and pa.types.is_dictionary(field.type.value_type):
         # A column of a version's own: as plain strings first, so that its dictionary follows from the rows alone.
         values = values.cast(pa.list_(pa.string()))
     return values.combine_chunks().cast(field.type)
 
 
-def _is_in_use(column: pa.ChunkedArray) -> bool:
-    """Whether nearly all values occur that the dictionary of a column of lists, one chunk, holds."""
-    values = column.chunk(0).flatten()
-    codes = codes_of(values)
-    used = np.zeros(len(values.dictionary), np.bool_)
-    used[codes[codes >= 0]] = True
-    return bool(np.count_nonzero(used) >= _IN_USE * len(used))
+def _is_fresh(column: pa.ChunkedArray) -> bool:
+    """Whether in the dictionary of a column of lists, one chunk, the more frequent values still come first, nearly."""
+    codes = codes_of(column.chunk(0).flatten())
+    frequency = np.bincount(codes[codes >= 0]) if (codes < 0).any() else np.bincount(codes)
+    frequency = frequency[frequency > 0]
+    places = np.arange(len(frequency))
+    return bool(frequency @ places <= _STALE * (np.sort(frequency)[::-1] @ places))
+
+
+def _in_use(lists: pa.ListArray) -> pa.ListArray:
+    """Lists of dictionary-encoded strings, without the values of the dictionary that do not occur: what is gone from
+    the texts is to be gone from the file."""
+    values = lists.flatten()
+    used = np.zeros(len(values.dictionary) + 1, np.bool_)
+    for part in (values[:_SOON], values[_SOON:]):
+        used[codes_of(part)] = True  # -1, the code of null, is one past the last
+        if used[:-1].all():
+            return lists
+    rank = np.cumsum(used, dtype=np.int32) - np.int32(1)
+    rank[-1] = -1
+    indices = with_nulls(np.take(rank, codes_of(values), mode="wrap"))
+    kept = pa.DictionaryArray.from_arrays(indices, values.dictionary.filter(pa.array(used[:-1])), safe=False)
+    return pa.ListArray.from_arrays(pa.array(run_offsets(lists.value_lengths().to_numpy())), kept)
 
 
 class _Codes:

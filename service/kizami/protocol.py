@@ -35,7 +35,14 @@ from kizami.commit import (
     taken_down,
 )
 from kizami.conversation import Create, Get, Operation, Remove, Replace, Steps, Wait
-from kizami.errors import CommitStateUnknownError, KizamiError, LockHeldError, LockLostError, UnavailableError
+from kizami.errors import (
+    CommitStateUnknownError,
+    DataError,
+    KizamiError,
+    LockHeldError,
+    LockLostError,
+    UnavailableError,
+)
 from kizami.json_form import encode
 from kizami.pointer import Pointer, decode_pointer
 from kizami.stores.base import (
@@ -301,7 +308,7 @@ def _point(
 ) -> Steps[None]:
     lost: OutcomeUnknownError | None = None
     for _ in range(_ATTEMPTS):
-        read = yield from read_pointer(key)
+        read = yield from _read_damaged(key)
         if not follows(commit, read[0] if read else None):
             return
         if pointer is None and read is None:
@@ -334,6 +341,15 @@ def _read_head(place: Place) -> Steps[tuple[Hold, float] | None]:
     except ObjectMissingError:
         return None
     return Hold(decode_head(stored.body, place.head_key), stored.etag), stored.age_seconds
+
+
+def _read_damaged(key: str) -> Steps[tuple[Pointer | None, str] | None]:
+    """As ``read_pointer``, but None in the place of a pointer that is damaged: the commit says what belongs there."""
+    try:
+        return (yield from read_pointer(key))
+    except DataError:
+        stored: StoredObject = yield Get(key)
+        return None, stored.etag
 
 
 def read_pointer(key: str) -> Steps[tuple[Pointer, str] | None]:

@@ -102,7 +102,7 @@ class PreviousRows:
             if 2 * len(at) < len(tokens):
                 # Of many groups a few rows each may be wanted: what is not is let go.
                 tokens, rows = tokens.take(pa.array(rows)), np.arange(len(at))
-            yield Picked(tokens, rows, at)
+            yield Picked(tokens, rows, at, is_ordered=True)
 
     def _tokens(self, number: int) -> pa.Table:
         if number in self._held:

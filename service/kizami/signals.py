@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: noted when they come, acted on where the run can stop."""
+"""SIGINT, SIGTERM and SIGHUP: noted when they come, acted on where the run can stop."""
 
 from __future__ import annotations
 
@@ -13,8 +13,13 @@ from typing import ClassVar, Final
 from kizami.curfew import Curfew, Farewell
 from kizami.errors import InterruptedRunError
 
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _SLICE_SECONDS: Final = 0.5
+
+
+def _heard() -> list[signal.Signals]:
+    """The signals that ask a process to stop. Under nohup it is not to hear that its terminal is gone."""
+    is_deaf = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    return [signal.SIGINT, signal.SIGTERM, *([] if is_deaf else [signal.SIGHUP])]
 
 
 def _without_a_word(number: int) -> Farewell:
@@ -44,14 +49,15 @@ class Interruption:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Take note of SIGINT and SIGTERM, and see to it that the process ends in time after either. Outside the main
-        thread, where Python delivers none, do nothing."""
+        """Take note of these signals, and see to it that the process ends in time after one. Outside the main thread,
+        where Python delivers none, do nothing."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        previous = {number: signal.signal(number, self._note) for number in _SIGNALS}
+        heard = _heard()
+        previous = {number: signal.signal(number, self._note) for number in heard}
         try:
-            with Curfew(_SIGNALS, self._take_note, self._last_word, seconds=self.curfew_seconds):
+            with Curfew(heard, self._take_note, self._last_word, seconds=self.curfew_seconds):
                 yield
         finally:
             for number, handler in previous.items():

@@ -21,7 +21,7 @@ def joined_bytes(strings: pa.StringArray) -> memoryview:
 
 
 def strings_of(values: Sequence[bytes]) -> pa.StringArray:
-    """An array of strings, given as UTF-8: that it is that is not checked."""
+    """An array of strings, given as UTF-8 of less than 2 GiB in all; neither is checked."""
     lengths = np.fromiter(map(len, values), np.int64, len(values))
     data = pa.py_buffer(b"".join(values))
     return pa.StringArray.from_buffers(len(values), pa.py_buffer(run_offsets(lengths)), data, null_count=0)

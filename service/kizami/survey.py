@@ -41,8 +41,7 @@ def survey(place: Place, head: Head, *, all_dates: bool = False) -> Steps[Survey
     catalogue = head.catalogue
     expected = {place.date_key(date) for date in catalogue.shown()}
     commits = 0
-    keys: list[str] = yield ListKeys(layout.dates_prefix(place.corpus, place.schema))
-    for key in keys:
+    for key in (yield from _date_keys(place)):
         read = (yield from read_pointer(key)) if all_dates or key not in expected else None
         commits = max(commits, read[0].commit if read else 0)
         if read is None or read[0].commit > head.commits:
@@ -65,7 +64,7 @@ def _strays(other: Place, head: Head) -> Steps[list[tuple[str, str]]]:
     """Pointers of another major version that should not be there, ``latest.json`` among them."""
     shown = head.catalogue.shown_in(other.schema)
     snapshots = {pointer.snapshot for pointer in shown.values()}
-    keys: list[str] = yield ListKeys(layout.dates_prefix(other.corpus, other.schema))
+    keys = yield from _date_keys(other)
     suspects = [key for key in keys if key not in {other.date_key(date) for date in shown}]
     strays = []
     for key in (*suspects, other.latest_key):
@@ -74,6 +73,15 @@ def _strays(other: Place, head: Head) -> Steps[list[tuple[str, str]]]:
         if read and read[0].commit <= head.commits and not (is_latest and read[0].snapshot in snapshots):
             strays.append((key, read[1]))
     return strays
+
+
+def _date_keys(place: Place) -> Steps[list[str]]:
+    """Keys of pointers to business dates. What else somebody's tool put beside them, a folder's marker perhaps, is left
+    alone."""
+    prefix = layout.dates_prefix(place.corpus, place.schema)
+    keys: list[str] = yield ListKeys(prefix)
+    names = ((key, key.removeprefix(prefix)) for key in keys)
+    return [key for key, name in names if name.endswith(".json") and layout.is_date(name.removesuffix(".json"))]
 
 
 def tidy(strays: Iterable[tuple[str, str]]) -> Steps[None]:

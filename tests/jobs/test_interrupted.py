@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,22 +49,43 @@ def test_sigterm_while_ray_starts_ends_the_run_in_order(
     assert signal.getsignal(signal.SIGTERM) == before
 
 
+def test_under_nohup_a_closed_terminal_is_not_heard() -> None:
+    """A signal that is ignored stays so."""
+    script = "import signal; from kizami.signals import Interruption\n"
+    script += "with Interruption().watching(): print(signal.getsignal(signal.SIGHUP) == signal.SIG_IGN)"
+    done = subprocess.run(["nohup", sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
+
+
+@pytest.fixture(params=[signal.SIGTERM, signal.SIGHUP])
+def heard(request: pytest.FixtureRequest) -> Iterator[signal.Signals]:
+    """A signal that this process does not ignore, wherever it was started."""
+    number: signal.Signals = request.param
+    before = signal.signal(number, signal.SIG_DFL)
+    yield number
+    signal.signal(number, before)
+
+
 @pytest.mark.ray
-def test_sigterm_while_parts_are_put_together_leaves_no_folder(
-    local_ray: int, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_a_signal_while_parts_are_put_together_leaves_no_folder(
+    local_ray: int,
+    heard: signal.Signals,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What nobody could use goes at once; the finished parts stay for the next run."""
 
     def interrupted(*given: Any, check: Any, **more: Any) -> Any:
         entries = assemble(*given, check=check, **more)
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), heard)
         check()
         return entries
 
     monkeypatch.setattr("kizami.snapshot_making.assemble", interrupted)
     write_jsonl(tmp_path / "recipes.jsonl", recipes(3))
     config = configuration(tmp_path, store="./store", source="./recipes.jsonl")
-    assert kizami(capsys, "run", "recipes", "--config", config)[0] == 143
+    assert kizami(capsys, "run", "recipes", "--config", config)[0] == 128 + heard
     store = str(tmp_path / "store")
     assert list(open_store(store).list(layout.snapshots_prefix("recipes"))) == []
     assert len(staged(store)) == 1

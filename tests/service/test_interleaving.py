@@ -40,7 +40,7 @@ def test_every_row_is_where_it_was_asked_for(tables: list[Any], data: st.DataObj
         own_rows = np.array([order[place][1] for place in at], np.int64)
         # A slice, as row groups and batches are cut from larger tables.
         cut = _table([[("切", 0)], *table]).slice(1)
-        picked.append(Picked(cut, own_rows, np.array(at, np.int64)))
+        picked.append(Picked(cut, own_rows, np.array(at, np.int64), is_ordered=data.draw(st.booleans())))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(interleaving, "_SHORT_RUN", 0 if by_runs else 1 << 30)
         made = interleaved(picked, len(order))
@@ -53,17 +53,21 @@ def test_every_row_is_where_it_was_asked_for(tables: list[Any], data: st.DataObj
         assert len(dictionary.unique()) == len(dictionary) - dictionary.null_count
 
 
-@pytest.mark.parametrize(("others", "is_mostly_one"), [(1, True), (2, False)])
-def test_dictionaries_begin_with_those_of_the_table_that_most_tokens_are_of(others: int, is_mostly_one: bool) -> None:
-    """Three of four tokens are most; the codes of that table stay what they were."""
+@pytest.mark.parametrize(
+    ("others", "was_ordered", "is_ordered"), [(1, True, True), (2, True, False), (1, False, False)]
+)
+def test_dictionaries_begin_with_those_of_the_table_that_most_tokens_are_of(
+    others: int, was_ordered: bool, is_ordered: bool
+) -> None:
+    """Three of four tokens are most; the codes of that table stay what they were, and are ordered if they were."""
     small = _table([[("塩", 1), ("酢", 2)]] * others)
     large = _table([[("卵", 1), ("酢", 2), ("卵", 3), (None, 4), ("だし", 5), ("酢", 6)]])
     picked = [
         Picked(small, np.arange(others), np.arange(others)),
-        Picked(large, np.array([0], np.int64), np.array([others], np.int64)),
+        Picked(large, np.array([0], np.int64), np.array([others], np.int64), is_ordered=was_ordered),
     ]
     made = interleaved(picked, others + 1)
     surfaces = made.tokens["surface"].chunk(0).flatten()
-    assert made.is_mostly_one == is_mostly_one
+    assert made.is_ordered == is_ordered
     assert surfaces.dictionary.to_pylist() == ["卵", "酢", "だし", "塩"]
     assert surfaces.indices[-6:].to_pylist() == [0, 1, 0, None, 2, 1]

@@ -341,6 +341,29 @@ def test_a_corrupt_head_stops_everybody(memory: MemoryStore) -> None:
         take(memory, "run-1")
 
 
+@pytest.mark.parametrize("key", [layout.date_key(CORPUS, "2026-11-23"), LATEST])
+def test_a_damaged_pointer_does_not_stop_the_commit_that_replaces_it(memory: MemoryStore, key: str) -> None:
+    """What belongs there is in the commit."""
+    with take(memory, "run-1") as lease:
+        lease.commit(pointer("s1"))
+    with take(memory, "run-2") as lease:
+        memory.put(key, b"{")
+        assert lease.commit(pointer("s2")).commit == 2
+        assert lease.settled
+    assert read(memory, key) == pointer("s2", commit=2)
+
+
+def test_what_is_no_pointer_of_a_date_is_left_alone(memory: MemoryStore) -> None:
+    """As the folders that consoles of S3 make: objects whose key ends with a slash."""
+    with take(memory, "run-1") as lease:
+        lease.commit(pointer("s1"))
+    dates = layout.dates_prefix(CORPUS)
+    memory.objects |= {dates: (b"", 0.0), f"{dates}notes.txt": (b"?", 0.0), f"{dates}2026-11-31.json": (b"{", 0.0)}
+    with take(memory, "run-2") as lease:
+        assert lease.commit(pointer("s2")).commit == 2
+    assert {dates, f"{dates}notes.txt", f"{dates}2026-11-31.json"} <= memory.objects.keys()
+
+
 def test_a_lease_is_for_its_corpus_only(memory: MemoryStore) -> None:
     """Neither a foreign holder nor a foreign pointer is written."""
     with pytest.raises(ValueError, match="articles"):

@@ -119,20 +119,19 @@ def _surfaces(path: Path) -> str:
 @pytest.mark.parametrize(
     ("tables", "expected"),
     [
-        ([([0, 1, 1, 2], "卵酢塩")], "卵酢塩"),
-        ([(list(range(14)) * 2, "一二三四五六七八九十百千万億兆京")], "一二三四五六七八九十百千万億兆京"),
-        (
-            [(list(range(13)) * 2, "一二三四五六七八九十百千万億兆京")],
-            "一二三四五六七八九十百千万",
-        ),
-        ([([0, 1, 1, 2], "卵酢塩"), ([1], "塩酢")], "酢卵塩"),
+        ([([2, 1, 0], "卵酢塩")], "卵酢塩"),
+        ([([4, 3, 1] + [0] * 30, "卵酢塩茶米")], "卵酢茶米"),
+        ([([2, 1, 0] + [1] * 20 + [0] * 20, "卵酢塩")], "卵酢塩"),
+        ([([2, 1, 0] + [1] * 24 + [0] * 20, "卵酢塩")], "酢卵塩"),
+        ([([2, 1, 0], "卵酢塩"), ([1], "塩酢")], "酢塩卵"),
     ],
-    ids=["in use", "nearly all in use", "less in use", "not whole"],
+    ids=["all in use", "without the unused", "fresh", "stale", "not whole"],
 )
-def test_a_dictionary_of_old_is_written_as_it_is(
+def test_a_dictionary_of_old_keeps_its_order(
     tables: list[tuple[list[int], str]], expected: str, tmp_path: Path
 ) -> None:
-    """Where it serves a whole row group and nearly all of it occurs; else the more frequent values come first."""
+    """Where it serves a whole row group and is still nearly in order, less what does not occur; else the more frequent
+    values come first."""
     with PartWriter(tmp_path / "part", fingerprint="f" * 32, run="20261123T000000Z-run") as writer:
         for codes, dictionary in tables:
             writer.write(_coded(codes, dictionary), is_ordered=True)
@@ -140,6 +139,21 @@ def test_a_dictionary_of_old_is_written_as_it_is(
     assert _surfaces(tmp_path / "part") == expected
     read = [surface for (surface,) in pq.read_table(tmp_path / "part")["surface"].to_pylist()]
     assert read == [dictionary[code] for codes, dictionary in tables for code in codes]
+
+
+def test_nulls_stay_where_they_are_without_the_unused(tmp_path: Path) -> None:
+    """Of a column with nulls, too, only what does not occur is gone."""
+    rows = _coded([0, 0, 1], "卵酢")
+    values = pa.DictionaryArray.from_arrays(pa.array([None, 2, 0], pa.int32()), pa.array(["甲", "乙", "丙"]))
+    lists = pa.ListArray.from_arrays(pa.array(range(4), pa.int32()), values)
+    rows = rows.set_column(rows.schema.get_field_index("c_form"), ROWS.field("c_form"), lists)
+    with PartWriter(tmp_path / "part", fingerprint="f" * 32, run="20261123T000000Z-run") as writer:
+        writer.write(rows, is_ordered=True)
+        writer.finish([])
+    with pq.ParquetFile(tmp_path / "part", read_dictionary=["c_form.list.element"]) as file:
+        found = file.read_row_group(0)["c_form"].chunk(0).flatten()
+    assert found.to_pylist() == [None, "丙", "甲"]
+    assert found.dictionary.to_pylist() == ["甲", "丙"]
 
 
 def test_a_part_without_rows_has_the_schema_and_no_row_group(tmp_path: Path) -> None:

@@ -57,7 +57,18 @@ class PostgresServer:
         # Not below pytest's folder nor root's TMPDIR, either of which may be closed to the server's user.
         self._folder = Path(tempfile.mkdtemp(prefix="kizami-postgres-", dir="/tmp" if is_root else None))
         self._as_user: list[str] = []
-        if is_root:
+        try:
+            self._begin(as_nobody=is_root)
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        in_file = self.reader_password.replace("\\", "\\\\").replace(":", "\\:")
+        self._pgpass.touch(0o600)
+        self._pgpass.write_text(f"127.0.0.1:{self.port}:*:{self.reader}:{in_file}\n")
+        return self
+
+    def _begin(self, *, as_nobody: bool) -> None:
+        if as_nobody:
             user = pwd.getpwnam("nobody")
             os.chown(self._folder, user.pw_uid, user.pw_gid)
             self._as_user = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
@@ -68,19 +79,11 @@ class PostgresServer:
         self._call("initdb", "-U", self.owner, "--auth=scram-sha-256", f"--pwfile={password}", "--no-sync", *locale)
         password.unlink()
         [self.port] = free_ports(1)
-        try:
-            self.start()
-            self.execute(f"CREATE DATABASE {self.database}", database="postgres")
-            escaped = self.reader_password.replace("'", "''")
-            self.execute(f"CREATE ROLE {self.reader} LOGIN PASSWORD '{escaped}'")
-            self.execute(f"GRANT pg_read_all_data TO {self.reader}")
-        except BaseException:
-            self.__exit__(None, None, None)
-            raise
-        in_file = self.reader_password.replace("\\", "\\\\").replace(":", "\\:")
-        self._pgpass.touch(0o600)
-        self._pgpass.write_text(f"127.0.0.1:{self.port}:*:{self.reader}:{in_file}\n")
-        return self
+        self.start()
+        self.execute(f"CREATE DATABASE {self.database}", database="postgres")
+        escaped = self.reader_password.replace("'", "''")
+        self.execute(f"CREATE ROLE {self.reader} LOGIN PASSWORD '{escaped}'")
+        self.execute(f"GRANT pg_read_all_data TO {self.reader}")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kizami.analysis import growing_strings
 from kizami.analysis.growing_strings import GrowingStrings
 
 PIECES = st.lists(st.lists(st.none() | st.text(max_size=5), max_size=20), max_size=12)
@@ -13,8 +15,11 @@ PIECES = st.lists(st.lists(st.none() | st.text(max_size=5), max_size=20), max_si
 
 @given(PIECES, st.integers(0, 3))
 def test_the_array_is_all_pieces_one_after_another(pieces: list[list[str | None]], cut: int) -> None:
-    """After each piece, slices of arrays included, the array holds all of them, nulls where they were."""
-    growing = GrowingStrings()
+    """After each piece, slices of arrays included, the array holds all of them, nulls where they were; also where none
+    of its three buffers has the room."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(growing_strings, "_FIRST_ITEMS", 1)
+        growing = GrowingStrings()
     expected: list[str | None] = []
     for piece in pieces:
         growing.append(pa.array(piece, pa.string())[cut:])
