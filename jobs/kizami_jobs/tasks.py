@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +35,10 @@ from kizami.suppression import Suppression
 from kizami_jobs.memory import private_bytes, release_memory, use_lasting_pool
 from kizami_jobs.reruns import announce
 from kizami_schemas.versions import SchemaVersion, find_version
+
+
+_LOOK_SECONDS: Final = 1.0
+"""How often at the most a worker looks at its own memory: each look takes some 20 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,15 +234,17 @@ def make_part(  # noqa: PLR0917  # Ray types only functions of positional parame
             f"host {socket.gethostname()} analyses with {dictionary.name} and fingerprint {own}, the driver with "
             f"{job.fingerprint}: install the same versions on every host"
         )
-    peak = private_bytes(process)
+    peak, looked = private_bytes(process), time.monotonic()
 
     def progress(done: Done) -> None:
-        nonlocal peak
-        peak = max(peak, private_bytes(process))
+        nonlocal peak, looked
+        if time.monotonic() - looked >= _LOOK_SECONDS:
+            peak, looked = max(peak, private_bytes(process)), time.monotonic()
         board.report.remote(job.number, done)
 
     with _analyser(dictionary, corpus, guarded=guarded) as analyser:
         part = build_part(replace(job, versions=_versions(versions)), slices, analyser, store, progress)
+    peak = max(peak, private_bytes(process))
     cpu_seconds = _processor_seconds(process) - cpu_started
     return WorkerReport(part, socket.gethostname(), os.getpid(), peak, time.monotonic() - started, cpu_seconds)
 
