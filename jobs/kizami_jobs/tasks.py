@@ -36,7 +36,6 @@ from kizami_jobs.memory import private_bytes, release_memory, use_lasting_pool
 from kizami_jobs.reruns import announce
 from kizami_schemas.versions import SchemaVersion, find_version
 
-
 _LOOK_SECONDS: Final = 1.0
 """How often at the most a worker looks at its own memory: each look takes some 20 ms."""
 
