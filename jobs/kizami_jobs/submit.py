@@ -21,7 +21,7 @@ _POLL_SECONDS: Final = 1.0
 _UNAVAILABLE: Final = UnavailableError.exit_code
 _NOT_FOUND: Final = 127
 """What a shell says where there is no such command."""
-_OWN_CODES: Final = frozenset({2, 65, 69, 70, 75, 78, 124, 130, 143})
+_OWN_CODES: Final = frozenset({2, 65, 69, 70, 75, 78, 124, 129, 130, 143})
 """What `kizami run` ends with where it has not come to write the ledger."""
 
 

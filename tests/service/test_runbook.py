@@ -42,7 +42,7 @@ def test_the_runbook_has_every_alert_and_exit_code(page: str, start: str, end: s
     """Those of checks, of the webhook, of the errors, of argparse, signals and time-outs."""
     found = rows(page, start, end)
     codes = {code for name in found for code in re.split(r", ", name) if code.isdecimal()}
-    assert codes == {str(code) for code in {0, 1, 2, 124, 130, 143, *exit_codes()}}
+    assert codes == {str(code) for code in {0, 1, 2, 124, 129, 130, 143, *exit_codes()}}
     alerts = {str(outcome) for outcome in Outcome if not outcome.is_well} | {str(Kind.RECOVERED)}
     assert alerts - set(found) == set()
 
