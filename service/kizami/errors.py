@@ -14,7 +14,7 @@
     ├── RunExistsError              75  this very run has begun already
     ├── DeadlineError              124  it took longer than the configuration allows; nothing was published
     ├── SubmittedRunError            *  a run on a cluster ended with this exit code
-    └── InterruptedRunError        128+  a signal ended the run; start it again
+    └── InterruptedRunError       128+  a signal ended the run; start it again
 
 Every message is one line that names what, where and what to do. ``exit_code`` follows sysexits(3).
 """

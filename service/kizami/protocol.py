@@ -345,20 +345,27 @@ def _read_head(place: Place) -> Steps[tuple[Hold, float] | None]:
 
 def _read_damaged(key: str) -> Steps[tuple[Pointer | None, str] | None]:
     """As ``read_pointer``, but None in the place of a pointer that is damaged: the commit says what belongs there."""
+    stored = yield from _stored(key)
+    if stored is None:
+        return None
     try:
-        return (yield from read_pointer(key))
+        return decode_pointer(stored.body, key), stored.etag
     except DataError:
-        stored: StoredObject = yield Get(key)
         return None, stored.etag
 
 
 def read_pointer(key: str) -> Steps[tuple[Pointer, str] | None]:
     """A pointer and its etag; None where there is none."""
+    stored = yield from _stored(key)
+    return None if stored is None else (decode_pointer(stored.body, key), stored.etag)
+
+
+def _stored(key: str) -> Steps[StoredObject | None]:
     try:
         stored: StoredObject = yield Get(key)
     except ObjectMissingError:
         return None
-    return decode_pointer(stored.body, key), stored.etag
+    return stored
 
 
 def _held_message(holder: Holder, age_seconds: float) -> str:

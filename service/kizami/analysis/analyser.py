@@ -46,7 +46,7 @@ _LINE_TYPES: Final = {"head": pa.string(), "left": pa.int64(), "cost": pa.int64(
 
 _LEXICON_LIMIT: Final = 40_000
 """Dictionary entries remembered, some 120 bytes each. Five million characters of literature have 75,000, 43 million
-have 170,000; to remember all would save a hundredth of the time, and a worker would grow with its input."""
+have 170,000; to remember twice as many saves about a hundredth of the time, and a worker grows more with its input."""
 _MEMORY_SENTENCES: Final = 8_000
 _MEMORY_CODE_POINTS: Final = 64
 """What MeCab printed is remembered of this many sentences of at most this length (up to 10 MB): longer ones hardly ever
