@@ -32,12 +32,12 @@ from kizami.parts import Bounds, part_numbers, split
 from kizami.sources import Block, SourcePart, gathered, read_texts
 from kizami.stores import ObjectMissingError, ObjectStore, open_store
 from kizami.suppression import Suppression
-from kizami_jobs.memory import private_bytes, release_memory, use_lasting_pool
+from kizami_jobs.memory import PeakMemory, release_memory, use_lasting_pool
 from kizami_jobs.reruns import announce
 from kizami_schemas.versions import SchemaVersion, find_version
 
-_LOOK_SECONDS: Final = 1.0
-"""How often at the most a worker looks at its own memory: each look takes some 20 ms."""
+_TELL_SECONDS: Final = 0.25
+"""How often at the most a worker tells how far it is: the driver asks every half a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,19 +233,23 @@ def make_part(  # noqa: PLR0917  # Ray types only functions of positional parame
             f"host {socket.gethostname()} analyses with {dictionary.name} and fingerprint {own}, the driver with "
             f"{job.fingerprint}: install the same versions on every host"
         )
-    peak, looked = private_bytes(process), time.monotonic()
+    peak = PeakMemory(process)
+
+    told = time.monotonic()
 
     def progress(done: Done) -> None:
-        nonlocal peak, looked
-        if time.monotonic() - looked >= _LOOK_SECONDS:
-            peak, looked = max(peak, private_bytes(process)), time.monotonic()
-        board.report.remote(job.number, done)
+        nonlocal told
+        peak.look()
+        if time.monotonic() - told >= _TELL_SECONDS:
+            told = time.monotonic()
+            board.report.remote(job.number, done)
 
     with _analyser(dictionary, corpus, guarded=guarded) as analyser:
         part = build_part(replace(job, versions=_versions(versions)), slices, analyser, store, progress)
-    peak = max(peak, private_bytes(process))
+    board.report.remote(job.number, Done.of_all([part]))
+    peak_bytes = peak.measured()
     cpu_seconds = _processor_seconds(process) - cpu_started
-    return WorkerReport(part, socket.gethostname(), os.getpid(), peak, time.monotonic() - started, cpu_seconds)
+    return WorkerReport(part, socket.gethostname(), os.getpid(), peak_bytes, time.monotonic() - started, cpu_seconds)
 
 
 def _processor_seconds(process: psutil.Process) -> float:

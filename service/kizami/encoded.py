@@ -6,13 +6,15 @@ Arrow dictionary types: see ``kizami.partfile``.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from kizami_schemas import v1
+
+_Value = TypeVar("_Value", bound=np.generic)
 
 
 def string_columns(schema: pa.Schema) -> tuple[str, ...]:
@@ -55,6 +57,14 @@ def codes_of(values: pa.DictionaryArray) -> npt.NDArray[np.int32]:
     # Several times as fast as to have Arrow fill the nulls: of a null no bit of its index stays 0.
     is_valid = np.unpackbits(np.frombuffer(validity, np.uint8), count=end, bitorder="little")[begin:]
     return np.frombuffer(data, np.int32)[begin:end] | (is_valid.astype(np.int32) - 1)
+
+
+def looked_up(table: npt.NDArray[_Value], codes: npt.NDArray[np.int32]) -> npt.NDArray[_Value]:
+    """What stands in a table at each of some codes; the last of it is that of -1, the code of null."""
+    if not len(codes) or codes.min() >= 0:
+        return np.take(table, codes, mode="wrap")
+    # To wrap -1 itself takes several times as long, wherever nulls are not rare.
+    return np.take(np.append(table[-1:], table[:-1]), codes + np.int32(1), mode="wrap")
 
 
 def with_nulls(codes: npt.NDArray[np.int32]) -> pa.Int32Array:

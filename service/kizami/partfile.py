@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from kizami.encoded import ROWS, STRING_COLUMNS, codes_of, encoded, with_nulls
+from kizami.encoded import ROWS, STRING_COLUMNS, codes_of, encoded, looked_up, with_nulls
 from kizami.errors import DataError
 from kizami.round_trip import broken_rows
 from kizami.runs import run_offsets
@@ -32,9 +32,6 @@ a fifth larger than those of 40,000 and their footer over three times as long, b
 _STALE: Final = 1.05
 """How much higher the codes of surfaces may be on average than the frequencies of the values ask for, before a
 dictionary is ordered anew: small codes compress better."""
-
-_SOON: Final = 20_000
-"""Codes among which all values of a short dictionary mostly occur."""
 
 _FAILURES_KEY: Final = "kizami.analysis_failures"
 _TAKEN_OVER_KEY: Final = "kizami.rows_taken_over"
@@ -104,16 +101,16 @@ class PartWriter:
     def write(self, rows: pa.Table, *, is_ordered: bool = False) -> None:
         """Append analysed rows, schema v1, strings of tokens plain or dictionary-encoded.
 
-        ``is_ordered``: in their dictionaries no value is null or stands twice, and the more frequent ones come first,
-        or did before a few rows changed. Where such rows, one chunk a column, make a whole row group and the order is
-        still much the same, the values keep it, which saves most of the work. Raises DataError where the version makes
-        other rows of them than it promises.
+        ``is_ordered``: in their dictionaries no value is null, stands twice or does not occur, and the more frequent
+        ones come first, or did before a few rows changed. Where such rows, one chunk a column, make a whole row group
+        and the order is still much the same, the values keep it, which saves most of the work. Raises DataError where
+        the version makes other rows of them than it promises.
         """
         rows = rows if rows.schema.equals(ROWS) else rows.cast(ROWS)
         tokens = pc.list_value_length(rows["start"]).to_numpy()
+        self._is_ordered = is_ordered and not self._pending and self.room(tokens) == len(rows)
         while len(rows):
             take = self.room(tokens)
-            self._is_ordered = is_ordered and not self._pending
             self._pending.append(rows.slice(0, take))
             self._pending_rows += take
             self._pending_tokens += int(tokens[:take].sum())
@@ -176,7 +173,7 @@ def _dictionary_encoded(schema: pa.Schema) -> list[str]:
 def _column(values: pa.ChunkedArray, field: pa.Field, codes: _Codes, is_ordered: bool) -> pa.Array:
     """A column of a row group as one array, as Parquet is to write it."""
     if field.name in STRING_COLUMNS and values.type == field.type:
-        return _in_use(values.chunk(0)) if is_ordered and values.num_chunks == 1 else codes.merged(values)
+        return values.chunk(0) if is_ordered and values.num_chunks == 1 else codes.merged(values)
     if pa.types.is_list(field.type) and pa.types.is_dictionary(field.type.value_type):
         # A column of a version's own: as plain strings first, so that its dictionary follows from the rows alone.
         values = values.cast(pa.list_(pa.string()))
@@ -190,22 +187,6 @@ def _is_fresh(column: pa.ChunkedArray) -> bool:
     frequency = frequency[frequency > 0]
     places = np.arange(len(frequency))
     return bool(frequency @ places <= _STALE * (np.sort(frequency)[::-1] @ places))
-
-
-def _in_use(lists: pa.ListArray) -> pa.ListArray:
-    """Lists of dictionary-encoded strings, without the values of the dictionary that do not occur: what is gone from
-    the texts is to be gone from the file."""
-    values = lists.flatten()
-    used = np.zeros(len(values.dictionary) + 1, np.bool_)
-    for part in (values[:_SOON], values[_SOON:]):
-        used[codes_of(part)] = True  # -1, the code of null, is one past the last
-        if used[:-1].all():
-            return lists
-    rank = np.cumsum(used, dtype=np.int32) - np.int32(1)
-    rank[-1] = -1
-    indices = with_nulls(np.take(rank, codes_of(values), mode="wrap"))
-    kept = pa.DictionaryArray.from_arrays(indices, values.dictionary.filter(pa.array(used[:-1])), safe=False)
-    return pa.ListArray.from_arrays(pa.array(run_offsets(lists.value_lengths().to_numpy())), kept)
 
 
 class _Codes:
@@ -241,7 +222,7 @@ class _Codes:
             final = np.full(len(chunk.dictionary) + 1, -1, np.int32)
             final[values] = rank[code_of[at : at + len(values)]]
             at += len(values)
-            np.take(final, codes_of(chunk), out=codes[done : done + len(chunk)], mode="wrap")
+            codes[done : done + len(chunk)] = looked_up(final, codes_of(chunk))
             done += len(chunk)
         values = pa.DictionaryArray.from_arrays(
             with_nulls(codes), distinct.dictionary.take(pa.array(order)), safe=False

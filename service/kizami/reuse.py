@@ -99,10 +99,9 @@ class PreviousRows:
         for number in np.unique(group_of[places >= 0]).tolist():
             at = np.flatnonzero((group_of == number) & (places >= 0))
             tokens, rows = self._tokens(number), places[at] - self._starts[number]
-            if 2 * len(at) < len(tokens):
-                # Of many groups a few rows each may be wanted: what is not is let go.
-                tokens, rows = tokens.take(pa.array(rows)), np.arange(len(at))
-            yield Picked(tokens, rows, at, is_ordered=True)
+            found = Picked(tokens, rows, at, is_ordered=True)
+            # Of many groups a few rows each may be wanted: what is not is let go.
+            yield found.alone() if 2 * len(at) < len(tokens) else found
 
     def _tokens(self, number: int) -> pa.Table:
         if number in self._held:
