@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import ray
 from ray.exceptions import RayError
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from kizami import layout
 from kizami.analysis.user_dictionary import UserDictionary
@@ -24,12 +23,11 @@ from kizami.parts import Bounds
 from kizami.predecessor import PlannedPart
 from kizami.renewal import NOTHING, Renewal
 from kizami.stores import ObjectStore
+from kizami_jobs.board import Board, Standing
 from kizami_jobs.progress import Progress
 from kizami_jobs.retries import OnLoss, PutOff, retry, trying_again
 from kizami_jobs.tasks import (
-    ProgressBoard,
     SharedStore,
-    Standing,
     WorkerReport,
     derive_versions,
     make_part,
@@ -37,6 +35,8 @@ from kizami_jobs.tasks import (
 )
 
 _POLL_SECONDS: Final = 0.5
+_LOOK_SECONDS: Final = 1.0
+"""How often at the most the driver looks at the board."""
 _BLOCKS_AT_ONCE: Final = 8
 """Blocks cut by one task: 64 MiB of text at the most, and an eighth of the objects that one task a block would make."""
 
@@ -106,7 +106,7 @@ def build_parts(
     """
     # First of all: the workers cut while the driver sees to the rest.
     slices, digests = shuffle(blocks, bounds, tuple(job.number for job in jobs))
-    board = _board()
+    board = Board(jobs[0].run)
     words = None if user is None else ray.put(user)  # once, however many parts there are
 
     def submit(attempt: _Attempt) -> Any:
@@ -119,12 +119,13 @@ def build_parts(
     del attempts
     put_off = PutOff[_Attempt]()
     built: list[WorkerReport] = []
+    standing, looked = Standing(), time.monotonic()
     try:
         while pending or put_off:
             done = _wait(list(pending))
             for task in done:
                 attempt = pending.pop(task)
-                board.end.remote(attempt.job.number)
+                board.wipe(attempt.job.number)
                 outcome = _outcome(task, attempt)
                 if isinstance(outcome, WorkerReport):
                     built.append(outcome)
@@ -135,15 +136,18 @@ def build_parts(
                     put_off.add(outcome, outcome.wait_seconds)
             pending |= {submit(attempt): attempt for attempt in put_off.due()}
             check()
-            standing: Standing = ray.get(board.standing.remote())
-            if _is_overdue(standing, corpus, pending.values()):
+            if time.monotonic() - looked < _LOOK_SECONDS:
+                continue
+            looked = time.monotonic()
+            standing.update(board.told(), {attempt.job.number for attempt in pending.values()})
+            if corpus.part_time_limit_seconds is not None and standing.seconds > corpus.part_time_limit_seconds:
                 raise _overdue(standing, corpus)
-            progress.advance(standing.done)
-        # The board may not have heard the last of it.
+            progress.advance(Done.of_all([standing.done, *(report.part for report in built)]))
         progress.advance(Done.of_all(report.part for report in built))
     finally:
         for task in pending:
             ray.cancel(task, force=True)
+        board.clear()
     total = sum(ray.get(digests), start=no_digests(len(bounds)))
     return sorted(built, key=lambda report: report.part.number), to_hex(total)
 
@@ -189,12 +193,6 @@ def derive_parts(
     return [made[place] for place in range(len(parts))]
 
 
-def _board() -> Any:
-    # On the driver's own host: another one may be lost, which would otherwise end the run for a display.
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    return ProgressBoard.options(scheduling_strategy=here).remote()  # type: ignore[attr-defined]  # Ray adds it
-
-
 def _wait(tasks: list[Any]) -> list[Any]:
     """Those that are finished, after a moment."""
     if not tasks:
@@ -202,14 +200,6 @@ def _wait(tasks: list[Any]) -> list[Any]:
         return []
     done, _ = ray.wait(tasks, num_returns=len(tasks), timeout=_POLL_SECONDS)
     return done
-
-
-def _is_overdue(standing: Standing, corpus: CorpusConfig, pending: Iterable[_Attempt]) -> bool:
-    limit = corpus.part_time_limit_seconds
-    if limit is None or standing.seconds <= limit:
-        return False
-    # The board may have heard of the beginning of a part after its end.
-    return any(attempt.job.number == standing.slowest for attempt in pending)
 
 
 def _overdue(standing: Standing, corpus: CorpusConfig) -> DeadlineError:

@@ -31,6 +31,8 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault(POOL_VARIABLE, LASTING_POOL)
 
 
+_QUIET: Final = {"enable_metrics_collection": False, "task_events_report_interval_ms": 0}
+"""What a Ray of this host alone need not tell anybody: it has no dashboard, and the workers need the cores."""
 _ANSWER_SECONDS: Final = 10.0
 _CONTROL_SECONDS: Final = 30.0
 """For the control service to answer once it is connected; Ray waits for minutes, and hears no signal meanwhile."""
@@ -69,6 +71,7 @@ def _session(address: str | None) -> Iterator[None]:
             include_dashboard=None if address else False,
             log_to_driver=False,
             logging_level=logging.ERROR,
+            _system_config=None if address else _QUIET,
         )
     except ray.exceptions.AuthenticationError as error:
         raise refused(f"at RAY_ADDRESS={address}" if address else "of this host") from error
@@ -85,21 +88,23 @@ def _session(address: str | None) -> Iterator[None]:
                 signal.signal(number, handler)
     try:
         if not address:
-            _end_autoscaler()
+            _end_idlers()
         yield
     finally:
         ray.shutdown()
 
 
-def _end_autoscaler() -> None:
-    """End the process by which a Ray of this host alone would ask for more hosts.
+def _end_idlers() -> None:
+    """End two processes that have nothing to do on a Ray of this host alone, and for which ray.init() has no switch.
 
-    ray.init() has no switch for it, and ray.shutdown() ends it after the control service, for whose answer it then
-    waits until Ray kills it: a second of every run.
+    One would ask for more hosts; ray.shutdown() ends it after the control service, for whose answer it then waits
+    until Ray kills it: a second of every run. The other would pass on what workers print, which is not wanted here
+    (``log_to_driver``), and looks through their files all the time.
     """
     with suppress(Exception):  # none of this is public; without it the run only takes longer
         node: Any = ray._private.worker._global_node
         node.kill_monitor(check_alive=False)
+        node.kill_log_monitor(check_alive=False)
 
 
 def await_answer(address: str, named: str = "RAY_ADDRESS=") -> None:

@@ -32,12 +32,13 @@ from kizami.parts import Bounds, part_numbers, split
 from kizami.sources import Block, SourcePart, gathered, read_texts
 from kizami.stores import ObjectMissingError, ObjectStore, open_store
 from kizami.suppression import Suppression
+from kizami_jobs.board import Board
 from kizami_jobs.memory import PeakMemory, release_memory, use_lasting_pool
 from kizami_jobs.reruns import announce
 from kizami_schemas.versions import SchemaVersion, find_version
 
-_TELL_SECONDS: Final = 0.25
-"""How often at the most a worker tells how far it is: the driver asks every half a second."""
+_TELL_SECONDS: Final = 1.0
+"""How often at the most a worker tells how far it is; each time costs the host a few milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,48 +147,6 @@ def split_blocks(bounds: Bounds, wanted: tuple[int, ...], *blocks: Block) -> Any
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """How far the parts are."""
-
-    done: Done
-    """In all parts."""
-    slowest: int | None
-    """The part that has been worked at for longest, of those that are not finished; None where there is none."""
-    seconds: float
-    """For how long it has been."""
-
-
-# Restarted if its process is ended, for lack of memory, say: it has nothing that is not said again.
-@ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)
-class ProgressBoard:
-    """How much of each part is done, and since when each is worked at. A part that is tried again starts from
-    its beginning."""
-
-    def __init__(self) -> None:
-        self._done: dict[int, Done] = {}
-        self._begun: dict[int, float] = {}
-
-    def begin(self, part: int) -> None:
-        """Note that work at ``part`` begins."""
-        self._done[part] = Done()
-        self._begun[part] = time.monotonic()
-
-    def report(self, part: int, done: Done) -> None:
-        """Note how much of ``part`` is done."""
-        self._done[part] = done
-
-    def end(self, part: int) -> None:
-        """Note that nobody works at ``part`` any more."""
-        self._begun.pop(part, None)
-
-    def standing(self) -> Standing:
-        """How far all are."""
-        slowest = min(self._begun, key=self._begun.__getitem__, default=None)
-        seconds = 0.0 if slowest is None else time.monotonic() - self._begun[slowest]
-        return Standing(Done.of_all(self._done.values()), slowest, seconds)
-
-
-@dataclass(frozen=True, slots=True)
 class WorkerReport:
     """A part, and the process that built it."""
 
@@ -208,7 +167,7 @@ def make_part(  # noqa: PLR0917  # Ray types only functions of positional parame
     job: PartJob,
     corpus: CorpusConfig,
     shared: SharedStore,
-    board: Any,
+    board: Board,
     guarded: bool,
     user: UserDictionary | None,
     versions: tuple[str, ...],
@@ -222,7 +181,7 @@ def make_part(  # noqa: PLR0917  # Ray types only functions of positional parame
     """
     process = psutil.Process()
     started, cpu_started = time.monotonic(), _processor_seconds(process)
-    board.begin.remote(job.number)
+    board.tell(job.number, Done())
     release_memory()
     use_lasting_pool()
     store = shared.open()
@@ -242,11 +201,10 @@ def make_part(  # noqa: PLR0917  # Ray types only functions of positional parame
         peak.look()
         if time.monotonic() - told >= _TELL_SECONDS:
             told = time.monotonic()
-            board.report.remote(job.number, done)
+            board.tell(job.number, done)
 
     with _analyser(dictionary, corpus, guarded=guarded) as analyser:
         part = build_part(replace(job, versions=_versions(versions)), slices, analyser, store, progress)
-    board.report.remote(job.number, Done.of_all([part]))
     peak_bytes = peak.measured()
     cpu_seconds = _processor_seconds(process) - cpu_started
     return WorkerReport(part, socket.gethostname(), os.getpid(), peak_bytes, time.monotonic() - started, cpu_seconds)
