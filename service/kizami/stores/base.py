@@ -93,7 +93,10 @@ class ObjectStore(Protocol):
         """Write an object where none is; return its etag. Raises ConditionFailedError."""
 
     def upload(self, key: str, path: Path) -> None:
-        """Write a local file as an object where none is, in bounded memory. Raises ConditionFailedError."""
+        """Make a local file an object where none is, in bounded memory. Raises ConditionFailedError.
+
+        From then on the file may be removed, but not written to: it may be the object.
+        """
 
     def replace(self, key: str, body: bytes, etag: str) -> str:
         """Write over the version ``etag``; return the new etag. Raises ConditionFailedError, also where none is."""

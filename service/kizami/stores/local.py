@@ -41,6 +41,9 @@ _REMEDIES: Final = {
     errno.EIO: "check the disk",
 }
 
+_NO_LINK: Final = {errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EMLINK}
+"""Another device (also below a symbolic link), a file system without links, or too many links."""
+
 
 class LocalStore:
     """An :class:`~kizami.stores.base.ObjectStore` in a folder; the first write makes it if its parent exists."""
@@ -89,8 +92,23 @@ class LocalStore:
         return etag_of(body)
 
     def upload(self, key: str, path: Path) -> None:
-        """Write a local file as an object where none is, in bounded memory. Raises ConditionFailedError."""
-        self._create(key, path)
+        """Make a local file an object where none is: another link of it, where both are on a file system that has
+        them, else a copy. Raises ConditionFailedError."""
+        target = self._path(key)
+        with self._explained(target):
+            try:
+                flush(path)
+                with self._locked():
+                    self._make_folder(target.parent)
+                    os.link(path, target)
+            except FileExistsError:
+                raise ConditionFailedError(key) from None
+            except OSError as error:
+                if error.errno not in _NO_LINK:
+                    raise
+                self._create(key, path)
+            else:
+                settle_folder(target.parent)
 
     def _create(self, key: str, body: bytes | Path) -> None:
         path = self._path(key)
@@ -125,8 +143,7 @@ class LocalStore:
             try:
                 self._link(source, path)
             except OSError as error:
-                # Another device below a symbolic link, a file system without links, or too many links.
-                if error.errno not in {errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EMLINK}:
+                if error.errno not in _NO_LINK:
                     raise
                 with self._temporary(source) as temporary, self._locked():
                     self._make_folder(path.parent)

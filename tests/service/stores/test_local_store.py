@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kizami.errors import ConfigurationError, UnavailableError
-from kizami.stores import OutcomeUnknownError, durable, open_store
+from kizami.stores import ConditionFailedError, OutcomeUnknownError, durable, open_store
 from kizami.stores.local import LocalStore
 
 
@@ -39,12 +39,39 @@ def test_a_copy_works_without_hard_links(store: LocalStore, monkeypatch: pytest.
     assert store.get("b/part").body == b"1"
 
 
+def test_an_uploaded_file_is_a_hard_link(store: LocalStore, tmp_path: Path) -> None:
+    """A finished part is not written twice."""
+    (tmp_path / "part").write_bytes(b"1")
+    store.upload("a/part", tmp_path / "part")
+    assert (tmp_path / "store/a/part").samefile(tmp_path / "part")
+
+
+def test_a_file_of_another_device_is_copied(store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And is never written over another object either."""
+    link = os.link
+
+    def links_in_the_store(source: Path, path: Path) -> None:
+        if source == tmp_path / "part":
+            raise OSError(errno.EXDEV, "another device")
+        link(source, path)
+
+    (tmp_path / "part").write_bytes(b"1")
+    monkeypatch.setattr(os, "link", links_in_the_store)
+    store.upload("a/part", tmp_path / "part")
+    assert not (tmp_path / "store/a/part").samefile(tmp_path / "part")
+    assert store.get("a/part").body == b"1"
+    with pytest.raises(ConditionFailedError):
+        store.upload("a/part", tmp_path / "part")
+
+
 def test_nothing_is_left_behind(store: LocalStore, tmp_path: Path) -> None:
     """Neither success nor failure leaves a stray file anywhere."""
     store.put("a/part", b"1")
     store.copy("a/part", "b/part")
     store.copy("a/part", "b/part")
     store.get("a/part")
+    with pytest.raises(UnavailableError):
+        store.upload("c/part", tmp_path / "none")
     with pytest.raises(FileNotFoundError):
         store._temporary(tmp_path / "none").__enter__()
     assert [path.name for path in (tmp_path / "store/.tmp").iterdir()] == ["lock"]

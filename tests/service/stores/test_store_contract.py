@@ -60,7 +60,8 @@ def test_create_only_where_nothing_is(store: ObjectStore) -> None:
 
 
 def test_upload_streams_a_file(store: ObjectStore, tmp_path: Path) -> None:
-    """A file is stored whole and comes back whole by download; it is never written over another object."""
+    """A file is stored whole and comes back whole by download, also when it is removed; it is never written over
+    another object, and what comes back is no more than a copy."""
     body = bytes(range(256)) * 20_000
     (tmp_path / "part").write_bytes(body)
     store.upload("p/part", tmp_path / "part")
@@ -68,6 +69,9 @@ def test_upload_streams_a_file(store: ObjectStore, tmp_path: Path) -> None:
     assert (tmp_path / "back").read_bytes() == body
     with pytest.raises(ConditionFailedError):
         store.upload("p/part", tmp_path / "part")
+    (tmp_path / "part").unlink()
+    (tmp_path / "back").write_bytes(b"something else")
+    assert store.get("p/part").body == body
 
 
 def test_replace_only_the_version_named(store: ObjectStore) -> None:
