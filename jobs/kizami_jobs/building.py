@@ -23,7 +23,7 @@ from kizami.parts import Bounds
 from kizami.predecessor import PlannedPart
 from kizami.renewal import NOTHING, Renewal
 from kizami.stores import ObjectStore
-from kizami_jobs.board import Board, Standing
+from kizami_jobs.board import Attempt, Board, Standing
 from kizami_jobs.progress import Progress
 from kizami_jobs.retries import OnLoss, PutOff, retry, trying_again
 from kizami_jobs.tasks import (
@@ -52,6 +52,11 @@ class _Attempt:
     """What became of the attempts before it."""
     wait_seconds: float = 0.0
     """How long it is put off."""
+
+    @property
+    def on_board(self) -> Attempt:
+        """What it is called on the board."""
+        return Attempt(self.job.number, len(self.failed))
 
 
 def part_jobs(
@@ -97,7 +102,8 @@ def build_parts(
     check: Callable[[], None],
     on_loss: OnLoss = lambda _failed: None,
 ) -> tuple[list[WorkerReport], list[str]]:
-    """Build the parts of the jobs; their reports, in the order of the jobs, and the input digests of all parts.
+    """Build the parts of the jobs, at least one; their reports, in the order of the jobs, and the input digests of all
+    parts.
 
     ``versions`` are the names of those of the schema to derive from each part. ``blocks`` are references to Blocks and
     are used up, so that Ray can free each as soon as it is cut. ``check`` is called now and then and may raise to end
@@ -110,8 +116,8 @@ def build_parts(
     words = None if user is None else ray.put(user)  # once, however many parts there are
 
     def submit(attempt: _Attempt) -> Any:
-        guarded = bool(attempt.failed)
-        return make_part.remote(attempt.job, corpus, shared, board, guarded, words, versions, *attempt.slices)
+        before = len(attempt.failed)
+        return make_part.remote(attempt.job, corpus, shared, board, before, words, versions, *attempt.slices)
 
     attempts = [_Attempt(job, own) for job, own in zip(jobs, slices, strict=True)]
     del slices
@@ -125,7 +131,7 @@ def build_parts(
             done = _wait(list(pending))
             for task in done:
                 attempt = pending.pop(task)
-                board.wipe(attempt.job.number)
+                board.wipe(attempt.on_board)
                 outcome = _outcome(task, attempt)
                 if isinstance(outcome, WorkerReport):
                     built.append(outcome)
@@ -136,12 +142,14 @@ def build_parts(
                     put_off.add(outcome, outcome.wait_seconds)
             pending |= {submit(attempt): attempt for attempt in put_off.due()}
             check()
-            if time.monotonic() - looked < _LOOK_SECONDS:
+            now = time.monotonic()
+            if now - looked < _LOOK_SECONDS:
                 continue
-            looked = time.monotonic()
-            standing.update(board.told(), {attempt.job.number for attempt in pending.values()})
-            if corpus.part_time_limit_seconds is not None and standing.seconds > corpus.part_time_limit_seconds:
-                raise _overdue(standing, corpus)
+            looked = now
+            standing.update(board.told(), {attempt.on_board for attempt in pending.values()}, now)
+            limit = corpus.part_time_limit_seconds
+            if limit is not None and (part := standing.overdue(limit, now)) is not None:
+                raise _overdue(part, corpus.name, limit)
             progress.advance(Done.of_all([standing.done, *(report.part for report in built)]))
         progress.advance(Done.of_all(report.part for report in built))
     finally:
@@ -202,11 +210,11 @@ def _wait(tasks: list[Any]) -> list[Any]:
     return done
 
 
-def _overdue(standing: Standing, corpus: CorpusConfig) -> DeadlineError:
+def _overdue(part: int, corpus: str, limit_seconds: float) -> DeadlineError:
     return DeadlineError(
-        f"part {standing.slowest} took longer than the part_time_limit of {corpus.name}, "
-        f"{duration(corpus.part_time_limit_seconds or 0)}: nothing was published; what is finished is taken over when "
-        "the run is started again; see to the host, lower part_bytes, or raise the limit"
+        f"part {part} took longer than the part_time_limit of {corpus}, {duration(limit_seconds)}: nothing was "
+        "published; what is finished is taken over when the run is started again; see to the host, lower part_bytes, "
+        "or raise the limit"
     )
 
 

@@ -47,7 +47,8 @@ class PeakMemory:
         self._anonymous_bytes = max(self._anonymous_bytes, self._anonymous())
 
     def measured(self) -> int:
-        """The most there was at any look, this one included: bytes (USS), with pages of files as they are now."""
+        """The most there was at any look, this one included: bytes (USS), with pages of files as they are now. Pages
+        that a living child shares are left out."""
         self.look()
         return self._anonymous_bytes + private_bytes(self._process) - self._anonymous()
 

@@ -32,7 +32,7 @@ from kizami.parts import Bounds, part_numbers, split
 from kizami.sources import Block, SourcePart, gathered, read_texts
 from kizami.stores import ObjectMissingError, ObjectStore, open_store
 from kizami.suppression import Suppression
-from kizami_jobs.board import Board
+from kizami_jobs.board import Attempt, Board
 from kizami_jobs.memory import PeakMemory, release_memory, use_lasting_pool
 from kizami_jobs.reruns import announce
 from kizami_schemas.versions import SchemaVersion, find_version
@@ -168,20 +168,21 @@ def make_part(  # noqa: PLR0917  # Ray types only functions of positional parame
     corpus: CorpusConfig,
     shared: SharedStore,
     board: Board,
-    guarded: bool,
+    attempt: int,
     user: UserDictionary | None,
     versions: tuple[str, ...],
     *slices: pa.Table,
 ) -> WorkerReport:
     """Build one part and put it in staging. ``user`` has the corpus's own words, as the driver read them; ``versions``
-    are the names of those of the schema to derive from it.
+    are the names of those of the schema to derive from it; ``attempt`` is how many were made at it before.
 
-    The Tagger is this process's own, which a text may crash and the watchdog ends when a text makes it hang; with
-    ``guarded`` it is that of a child, and such a text is held back.
+    At the first attempt the Tagger is this process's own, which a text may crash and the watchdog ends when a text
+    makes it hang; after that it is that of a child, and such a text is held back.
     """
     process = psutil.Process()
     started, cpu_started = time.monotonic(), _processor_seconds(process)
-    board.tell(job.number, Done())
+    own_attempt = Attempt(job.number, attempt)
+    board.tell(own_attempt, Done())
     release_memory()
     use_lasting_pool()
     store = shared.open()
@@ -192,18 +193,16 @@ def make_part(  # noqa: PLR0917  # Ray types only functions of positional parame
             f"host {socket.gethostname()} analyses with {dictionary.name} and fingerprint {own}, the driver with "
             f"{job.fingerprint}: install the same versions on every host"
         )
-    peak = PeakMemory(process)
-
-    told = time.monotonic()
+    peak, told = PeakMemory(process), time.monotonic()
 
     def progress(done: Done) -> None:
         nonlocal told
         peak.look()
         if time.monotonic() - told >= _TELL_SECONDS:
             told = time.monotonic()
-            board.tell(job.number, done)
+            board.tell(own_attempt, done)
 
-    with _analyser(dictionary, corpus, guarded=guarded) as analyser:
+    with _analyser(dictionary, corpus, guarded=attempt > 0) as analyser:
         part = build_part(replace(job, versions=_versions(versions)), slices, analyser, store, progress)
     peak_bytes = peak.measured()
     cpu_seconds = _processor_seconds(process) - cpu_started

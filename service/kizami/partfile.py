@@ -184,7 +184,6 @@ def _is_fresh(column: pa.ChunkedArray) -> bool:
     """Whether in the dictionary of a column of lists, one chunk, the more frequent values still come first, nearly."""
     codes = codes_of(column.chunk(0).flatten())
     frequency = np.bincount(codes[codes >= 0]) if (codes < 0).any() else np.bincount(codes)
-    frequency = frequency[frequency > 0]
     places = np.arange(len(frequency))
     return bool(frequency @ places <= _STALE * (np.sort(frequency)[::-1] @ places))
 

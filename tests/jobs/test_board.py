@@ -6,41 +6,44 @@ import pytest
 import ray
 
 from kizami.part_builder import Done
-from kizami_jobs.board import Board, Standing
+from kizami_jobs.board import Attempt, Board, Standing
+
+_ONE, _TWELVE = Attempt(1, 0), Attempt(12, 3)
 
 
-def test_the_last_word_of_each_part_stands_on_the_board(local_ray: int) -> None:
+@pytest.mark.ray
+def test_the_last_word_of_each_attempt_stands_on_the_board(local_ray: int) -> None:
     """Told by another process, of this run alone, until it is wiped; in the end nothing is left in the cluster."""
 
     @ray.remote(num_cpus=0)
     def work(board: Board) -> None:
         for texts in (0, 5, 7):
-            board.tell(1, Done(texts, texts // 2))
-        board.tell(12, Done(3, 3))
+            board.tell(_ONE, Done(texts, texts // 2))
+        board.tell(_TWELVE, Done(3, 3))
 
     board, other = Board("20261123T000000Z-one"), Board("20261123T000000Z-other")
-    other.tell(1, Done(99, 99))
+    other.tell(_ONE, Done(99, 99))
     ray.get(work.remote(board))
-    assert board.told() == {1: Done(7, 3), 12: Done(3, 3)}
-    board.wipe(1)
-    board.wipe(1)
-    assert board.told() == {12: Done(3, 3)}
+    assert board.told() == {_ONE: Done(7, 3), _TWELVE: Done(3, 3)}
+    board.wipe(_ONE)
+    board.wipe(_ONE)
+    assert board.told() == {_TWELVE: Done(3, 3)}
     board.clear()
     assert board.told() == {}
-    assert other.told() == {1: Done(99, 99)}
+    assert other.told() == {_ONE: Done(99, 99)}
     other.clear()
     assert other.told() == {}
 
 
-def test_the_slowest_part_is_the_one_begun_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of those under way; one that is tried again begins anew."""
-    clock = iter([10.0, 20.0, 20.0, 30.0, 40.0, 40.0])
-    monkeypatch.setattr("kizami_jobs.board.time.monotonic", lambda: next(clock))
+def test_each_attempt_has_a_clock_of_its_own() -> None:
+    """The second at a part begins anew, however soon it comes; one that nobody waits for does not count."""
+    first, second, other, stale = Attempt(3, 0), Attempt(3, 1), Attempt(4, 0), Attempt(9, 0)
     standing = Standing()
-    assert (standing.slowest, standing.seconds, standing.done) == (None, 0.0, Done())
-    standing.update({3: Done()}, {3, 4})  # at 10
-    standing.update({3: Done(5, 1), 4: Done(2, 2), 9: Done(8, 8)}, {3, 4})  # at 20
-    assert (standing.slowest, standing.seconds, standing.done) == (3, 10.0, Done(7, 3))
-    standing.update({4: Done(2, 2)}, {4})  # at 30
-    standing.update({3: Done(), 4: Done(4, 4)}, {3, 4})  # at 40
-    assert (standing.slowest, standing.seconds, standing.done) == (4, 20.0, Done(4, 4))
+    assert (standing.done, standing.overdue(0, now=5)) == (Done(), None)
+    standing.update({first: Done()}, {first, other}, now=10)
+    standing.update({first: Done(5, 1), other: Done(2, 2), stale: Done(8, 8)}, {first, other}, now=20)
+    assert standing.done == Done(7, 3)
+    assert [standing.overdue(limit, now=20) for limit in (9, 10)] == [3, None]
+    standing.update({second: Done(1, 0), other: Done(4, 4)}, {second, other}, now=21)
+    assert standing.done == Done(5, 4)
+    assert [standing.overdue(limit, now=25) for limit in (3, 4.5, 5)] == [4, 4, None]

@@ -39,8 +39,9 @@ print(json.dumps([started, before, after, [process.pid for process in alive]]))
 """
 
 
-def test_a_local_ray_has_no_autoscaler_warm_workers_and_a_whole_end() -> None:
-    """Nothing asks for more hosts; all workers import their tasks' modules when told; no process stays behind."""
+def test_a_local_ray_has_no_idlers_warm_workers_and_a_whole_end() -> None:
+    """Nothing asks for more hosts or passes on what workers print; all workers import their tasks' modules when told;
+    no process stays behind."""
     environment = {**os.environ, "RAY_OVERRIDE_RESOURCES": json.dumps({"CPU": 2})}
     environment.pop("RAY_ADDRESS", None)
     done = subprocess.run(
@@ -50,5 +51,6 @@ def test_a_local_ray_has_no_autoscaler_warm_workers_and_a_whole_end() -> None:
     started, before, after, alive = json.loads(done.stdout.splitlines()[-1])
     assert any("raylet" in command for command in started)
     assert not any("autoscaler" in command and "monitor.py" in command for command in started)
+    assert not any("log_monitor.py" in command for command in started)
     assert (before, after) == ([False, False], [True, True])
     assert alive == []

@@ -69,6 +69,16 @@ def test_pandas_reads_the_path(snapshot: Published) -> None:
     assert len(pd.read_parquet(path).columns) == len(v1.SCHEMA)
 
 
+def test_pandas_reads_tokens_as_indices(snapshot: Published) -> None:
+    """The strings of a column stay in a dictionary where one asks for it."""
+    path = kizami.snapshot_path(snapshot.store, CORPUS)
+    encoded = {"read_dictionary": ["lemma.list.element"], "dtype_backend": "pyarrow"}
+    frame = pd.read_parquet(path, columns=["doc_id", "lemma"], **encoded)
+    lemmas = pa.Table.from_pandas(frame, preserve_index=False)["lemma"]
+    assert pa.types.is_dictionary(lemmas.type.value_type)
+    assert frame["lemma"].tolist() == snapshot.rows["lemma"].to_pylist()
+
+
 def _plain(value: object) -> object:
     return list(value) if hasattr(value, "tolist") else value  # type: ignore[call-overload]  # pandas gives arrays
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import stat
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +16,7 @@ from typing import Final
 from kizami.stores.base import OutcomeUnknownError
 
 _LEFTOVER_SECONDS: Final = 24 * 3600.0
+_ACCESS: Final = {"system.posix_acl_access", "system.posix_acl_default", "security.selinux"}
 
 
 def etag_of(body: bytes) -> str:
@@ -49,6 +52,24 @@ def flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def is_as_made_in(folder: Path, path: Path) -> bool:
+    """Whether a file could be linked into a folder and be what it would be if it had been made there: of the folder's
+    group where that hands it down, with its ACLs and its label."""
+    file, parent = path.stat(), folder.stat()
+    has_group = not parent.st_mode & stat.S_ISGID or file.st_gid == parent.st_gid
+    return file.st_dev == parent.st_dev and has_group and _access(path) == _access(folder)
+
+
+def _access(path: Path) -> dict[str, bytes]:
+    """What decides on access besides owner, group and mode."""
+    if sys.platform != "linux":
+        return {}
+    try:
+        return {name: os.getxattr(path, name) for name in os.listxattr(path) if name in _ACCESS}
+    except OSError:  # a file system without
+        return {}
 
 
 def settle_folder(folder: Path) -> None:

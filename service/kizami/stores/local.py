@@ -1,8 +1,9 @@
 """A store in a local folder, or one that all hosts mount: one file system, whole files, conditional writes.
 
-Files are written to ``.tmp`` in the store's root, flushed to disk and only then moved to their name, so that a crash
-leaves nothing half-written anywhere else. What decides between rivals happens under ``flock`` of ``.tmp/lock`` (a file
-and not a folder: NFS locks only what is open for writing).
+Files are written to ``.tmp`` in the store's root, flushed to disk and only then moved to their name, or are finished
+and flushed where they are and linked to it, so that a crash leaves nothing half-written anywhere else. What decides
+between rivals happens under ``flock`` of ``.tmp/lock`` (a file and not a folder: NFS locks only what is open for
+writing).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from kizami.stores.base import (
     StoredObject,
     Versioning,
 )
-from kizami.stores.durable import clear, etag_of, flush, new_file, settle_folder, sweep
+from kizami.stores.durable import clear, etag_of, flush, is_as_made_in, new_file, settle_folder, sweep
 from kizami.stores.keys import TEMPORARY, checked_key
 
 _LOCK_PATIENCE_SECONDS: Final = 60.0
@@ -73,7 +74,7 @@ class LocalStore:
     def download(self, key: str, path: Path) -> None:
         """Write an object to a local file, in bounded memory. Raises ObjectMissingError."""
         source = self._path(key)
-        with self._explained(source), self._missing_as_such(key):
+        with self._explained(source), self._missing_as_such(key), suppress(shutil.SameFileError):  # after an upload
             shutil.copyfile(source, path)
 
     def put(self, key: str, body: bytes) -> str:
@@ -92,23 +93,14 @@ class LocalStore:
         return etag_of(body)
 
     def upload(self, key: str, path: Path) -> None:
-        """Make a local file an object where none is: another link of it, where both are on a file system that has
-        them, else a copy. Raises ConditionFailedError."""
+        """Make a local file an object where none is: another link of it, where the file is what one made there would
+        be, else a copy. Raises ConditionFailedError."""
         target = self._path(key)
         with self._explained(target):
-            try:
-                flush(path)
-                with self._locked():
-                    self._make_folder(target.parent)
-                    os.link(path, target)
-            except FileExistsError:
-                raise ConditionFailedError(key) from None
-            except OSError as error:
-                if error.errno not in _NO_LINK:
-                    raise
-                self._create(key, path)
-            else:
+            if self._linked(path, target, key):
                 settle_folder(target.parent)
+            else:
+                self._create(key, path)
 
     def _create(self, key: str, body: bytes | Path) -> None:
         path = self._path(key)
@@ -201,6 +193,27 @@ class LocalStore:
     def versioning(self) -> Versioning:
         """A folder keeps nothing; of the file system's own snapshots and backups it knows nothing."""
         return Versioning.OFF
+
+    def _linked(self, path: Path, target: Path, key: str) -> bool:
+        """Link a file that has reached the disk to the name of an object; whether that can be."""
+        path.stat()  # or nothing is made for it
+        with self._locked():
+            self._make_folder(target.parent)
+            can_be = is_as_made_in(target.parent, path)
+        if not can_be:
+            return False
+        flush(path)
+        with self._locked():
+            self._make_folder(target.parent)  # it went if it became empty
+            try:
+                os.link(path, target)
+            except FileExistsError:
+                raise ConditionFailedError(key) from None
+            except OSError as error:
+                if error.errno not in _NO_LINK:
+                    raise
+                return False
+        return True
 
     def _link(self, source: Path, path: Path) -> None:
         """Make ``path`` another link of a file, whatever stands there."""

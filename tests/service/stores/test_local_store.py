@@ -64,6 +64,58 @@ def test_a_file_of_another_device_is_copied(store: LocalStore, tmp_path: Path, m
         store.upload("a/part", tmp_path / "part")
 
 
+def test_a_file_with_other_access_is_copied(store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the folder hands down an ACL, say, readers are not to lose the new parts."""
+    path = tmp_path / "part"
+    path.write_bytes(b"1")
+    store.put("a/other", b"2")
+    handed_down = {tmp_path / "store/a": ["system.posix_acl_default"]}
+    monkeypatch.setattr(os, "listxattr", lambda path: handed_down.get(path, []))
+    monkeypatch.setattr(os, "getxattr", lambda path, name: b"of " + name.encode())
+    store.upload("a/part", path)
+    assert not (tmp_path / "store/a/part").samefile(path)
+
+
+@pytest.mark.parametrize("is_another", [False, True])
+def test_a_file_has_the_group_that_the_folder_hands_down(is_another: bool, store: LocalStore, tmp_path: Path) -> None:
+    """By a copy where it has another one."""
+    root = tmp_path / "store"
+    root.mkdir()
+    os.chown(root, -1, _another_group() if is_another else os.getegid())
+    root.chmod(0o2755)
+    path = tmp_path / "part"
+    path.write_bytes(b"1")
+    store.upload("a/part", path)
+    assert (root / "a/part").samefile(path) == (not is_another)
+    assert (root / "a/part").stat().st_gid == root.stat().st_gid
+
+
+def _another_group() -> int:
+    """One of this process's own, but not the first."""
+    if os.geteuid() == 0:
+        return os.getegid() + 1
+    others = [group for group in os.getgroups() if group != os.getegid()]
+    return others[0] if others else pytest.skip("needs a user with two groups")
+
+
+def test_a_folder_that_cannot_be_made_is_no_object(store: LocalStore, tmp_path: Path) -> None:
+    """A link to what is not mounted, say, is not taken for another's object: who was told so would go on for ever."""
+    store.put("k", b"1")
+    (tmp_path / "store/staging").symlink_to(tmp_path / "away")
+    (tmp_path / "part").write_bytes(b"1")
+    for write in (lambda: store.upload("staging/part", tmp_path / "part"), lambda: store.create("staging/part", b"1")):
+        with pytest.raises(UnavailableError, match="staging"):
+            write()
+
+
+def test_an_object_comes_back_over_the_file_it_is(store: LocalStore, tmp_path: Path) -> None:
+    """As when the answer to an upload was lost."""
+    (tmp_path / "part").write_bytes(b"1")
+    store.upload("a/part", tmp_path / "part")
+    store.download("a/part", tmp_path / "part")
+    assert (tmp_path / "part").read_bytes() == store.get("a/part").body == b"1"
+
+
 def test_nothing_is_left_behind(store: LocalStore, tmp_path: Path) -> None:
     """Neither success nor failure leaves a stray file anywhere."""
     store.put("a/part", b"1")
