@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+from contextlib import suppress
 from typing import Final
 
 import psutil
@@ -29,7 +31,10 @@ def use_lasting_pool() -> None:
 def release_memory() -> None:
     """Give back to the system what Arrow and the C library keep for later; some 100 MB after a task of Kizami's."""
     pa.default_memory_pool().release_unused()
-    pa.system_memory_pool().release_unused()  # trims the C library's heap, on which Python and numpy are too
+    # Arrow's pool of the C library's heap, on which Python and numpy are too, has a release_unused() as well, but in
+    # pyarrow 26 nothing comes of it. Only glibc trims.
+    with suppress(AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 class PeakMemory:
