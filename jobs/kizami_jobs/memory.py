@@ -29,7 +29,7 @@ def use_lasting_pool() -> None:
 
 
 def release_memory() -> None:
-    """Give back to the system what Arrow and the C library keep for later; some 100 MB after a task of Kizami's."""
+    """Give back to the system what Arrow and the C library keep for later; some 45 MB after a task of Kizami's."""
     pa.default_memory_pool().release_unused()
     # Arrow's pool of the C library's heap, on which Python and numpy are too, has a release_unused() as well, but in
     # pyarrow 26 nothing comes of it. Only glibc trims.

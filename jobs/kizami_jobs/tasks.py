@@ -38,7 +38,7 @@ from kizami_jobs.reruns import announce
 from kizami_schemas.versions import SchemaVersion, find_version
 
 _TELL_SECONDS: Final = 1.0
-"""How often at the most a worker tells how far it is; each time costs the host a few milliseconds."""
+"""How often at the most a worker tells how far it is: the driver looks no more often."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,7 @@ class Records:
         return self._plain(id_values, values) or self._judged(id_values, values)
 
     def _plain(self, id_values: Sequence[object], values: Sequence[object]) -> Document | None:
-        """The document of a record of strings, as most are, in a third of the time; None where there is more to it."""
+        """The document of a record of strings alone, as most are, without a fault; None where there is more to it."""
         texts: list[Text] = []
         size_bytes = 0
         doc_id = id_values[0]
